@@ -1,0 +1,205 @@
+"""One connection for the hot path: few statements, built once from the tables, run in batches on the plain driver.
+
+SQLAlchemy owns the schema, the connection and every cold statement; per decision it costs more than the database does, so the
+statements that each booking runs go to the driver as text. On PostgreSQL the statements of one step share a round trip.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, Table
+
+Row = tuple[Any, ...]
+"""A row as the driver gives it: values of the columns that were asked for, in that order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement in neutral text: `?` for a value, `?*` for a list of values after IN."""
+
+    text: str
+
+
+@lru_cache(maxsize=256)
+def insert(table: Table, *, ignore: bool = False) -> Statement:
+    """INSERT of whole rows of a table, in the order of its columns but for a generated `seq`; `ignore` skips keys that are there."""
+    columns = [column.name for column in table.columns if column.autoincrement is not True]
+    names = ", ".join(f'"{name}"' for name in columns)
+    values = ", ".join("?" * len(columns))
+    conflict = " ON CONFLICT DO NOTHING" if ignore else ""
+    return Statement(f'INSERT INTO "{table.name}" ({names}) VALUES ({values}){conflict}')
+
+
+class Session(Protocol):
+    """What a booking needs of a connection."""
+
+    dialect: str
+    connection: Connection
+
+    def begin(self) -> None:
+        """Start a transaction; on SQLite with the write lock taken."""
+
+    def read(self, *queries: tuple[Statement, Sequence[object]]) -> list[list[Row]]:
+        """Run queries in one round trip; their rows in the same order."""
+
+    def write(self, batches: Sequence[tuple[Statement, Sequence[Row]]], *, commit: bool) -> None:
+        """Run each statement once per row, in order; with `commit` the transaction ends durably in the same round trip."""
+
+    def commit(self) -> None:
+        """End the transaction durably."""
+
+    def rollback(self) -> None:
+        """Forget the transaction; does nothing where none is open or the connection is gone."""
+
+    def close(self) -> None:
+        """Give the connection back."""
+
+    def abandon(self) -> None:
+        """Let go of a connection that is gone."""
+
+
+def open_session(engine: Engine) -> Session:
+    """A session on a connection of its own."""
+    connection = engine.connect()
+    raw = connection.connection.driver_connection
+    if engine.dialect.name == "sqlite":
+        assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - tells the type checker which driver it is
+        return SqliteSession(connection, raw)
+    return PostgresSession(connection, raw)
+
+
+class SqliteSession:
+    """The embedded database: no round trips, the driver's own statement cache."""
+
+    dialect = "sqlite"
+
+    def __init__(self, connection: Connection, raw: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._raw = raw
+        self._cursor = raw.cursor()
+
+    def begin(self) -> None:
+        self._cursor.execute("BEGIN IMMEDIATE")
+
+    def read(self, *queries: tuple[Statement, Sequence[object]]) -> list[list[Row]]:
+        return [self._cursor.execute(*_expanded(_unlocked(statement.text), values)).fetchall() for statement, values in queries]
+
+    def write(self, batches: Sequence[tuple[Statement, Sequence[Row]]], *, commit: bool) -> None:
+        for statement, rows in batches:
+            if len(rows) == 1:
+                self._cursor.execute(statement.text, rows[0])
+            elif rows:
+                self._cursor.executemany(statement.text, rows)
+        if commit:
+            self._cursor.execute("COMMIT")
+
+    def commit(self) -> None:
+        self._cursor.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._raw.in_transaction:
+            self._cursor.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._cursor.close()
+        self.connection.close()
+
+    def abandon(self) -> None:
+        self.connection.invalidate()
+        self.connection.close()
+
+
+@lru_cache(maxsize=256)
+def _unlocked(text: str) -> str:
+    """Without row locks: an immediate transaction has locked everything."""
+    return re.sub(r" FOR (SHARE|UPDATE)( OF \w+)?$", "", text)
+
+
+def _expanded(text: str, values: Sequence[object]) -> tuple[str, list[object]]:
+    """`?*` as one mark per value of its list. The lists are padded to a power of two, so that few texts are prepared."""
+    if "?*" not in text:
+        return text, list(values)
+    flat: list[object] = []
+    for value in values:
+        if isinstance(value, list):
+            padded = _padded(value)
+            text = text.replace("?*", f"({', '.join('?' * len(padded))})", 1)
+            flat += padded
+        else:
+            flat.append(value)
+    return text, flat
+
+
+def _padded(values: list[object]) -> list[object]:
+    size = 1
+    while size < len(values):
+        size *= 2
+    return values + [values[-1] if values else None] * (size - len(values))
+
+
+class PostgresSession:
+    """A server: prepared statements, one round trip a step in pipeline mode."""
+
+    dialect = "postgresql"
+
+    def __init__(self, connection: Connection, raw: Any) -> None:  # noqa: ANN401 - psycopg is imported only by the driver
+        self.connection = connection
+        self._raw = raw
+        raw.autocommit = True  # transactions begin where `begin` says so
+        raw.prepare_threshold = 1
+
+    def begin(self) -> None:
+        self._begin_with_next = True
+
+    def read(self, *queries: tuple[Statement, Sequence[object]]) -> list[list[Row]]:
+        with self._raw.pipeline():
+            self._begin_if_due()
+            cursors = [self._raw.execute(_native(statement.text), list(values), prepare=True) for statement, values in queries]
+            return [cursor.fetchall() for cursor in cursors]
+
+    def write(self, batches: Sequence[tuple[Statement, Sequence[Row]]], *, commit: bool) -> None:
+        with self._raw.pipeline():
+            self._begin_if_due()
+            cursor = self._raw.cursor()
+            for statement, rows in batches:
+                if len(rows) == 1:
+                    cursor.execute(_native(statement.text), rows[0], prepare=True)
+                elif rows:
+                    cursor.executemany(_native(statement.text), rows)
+            if commit:
+                cursor.execute("COMMIT")
+
+    def commit(self) -> None:
+        self._raw.execute("COMMIT")
+
+    def rollback(self) -> None:
+        self._begin_with_next = False
+        if not self._raw.closed and not self._raw.broken:
+            self._raw.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._raw.autocommit = False
+        self.connection.close()
+
+    def abandon(self) -> None:
+        self.connection.invalidate()
+        self.connection.close()
+
+    _begin_with_next = False
+
+    def _begin_if_due(self) -> None:
+        if self._begin_with_next:
+            self._begin_with_next = False
+            self._raw.execute("BEGIN")
+
+
+@lru_cache(maxsize=256)
+def _native(text: str) -> str:
+    """Neutral text in the driver's marks; IN over a list becomes `= ANY(array)`."""
+    return text.replace("IN ?*", "= ANY(%s)").replace("?", "%s")

@@ -1,0 +1,150 @@
+"""What each rule says of one model that is tried, given the balances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from guardrails.core.balance import Balance, BalanceRef
+from guardrails.core.quantity import Measure
+from guardrails.core.subject import NONE
+from guardrails.engine.candidate import Candidate, Ruleset
+from guardrails.engine.decision import Effect, Reason
+from guardrails.policy.rules import Answer, Deny, Downgrade, Limits, Mode, Restriction, Rule, RuleKind, Warn
+
+_NO_BALANCE = Balance()
+_KIND_EFFECT = {Deny: Effect.DENY, Downgrade: Effect.DOWNGRADE, Warn: Effect.WARN}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A reason, and the targets that its rule offers: every applying share offers one, those below a denying one included."""
+
+    reason: Reason
+    offers: tuple[str, ...] = ()
+
+
+def judge(ruleset: Ruleset, tried: Candidate, balances: Mapping[bytes, Balance], at: datetime) -> list[Finding]:
+    """What every rule in force says of the tried model, in the order of the rules."""
+    findings = []
+    enforced = False
+    for rule, ref in tried.matched:
+        if not rule.in_force(at):
+            continue
+        if rule.restriction is not None:
+            findings.append(_restricted(ruleset, rule, rule.restriction, tried))
+        elif rule.limits is not None:
+            finding = _limited(ruleset, rule, rule.limits, ref, tried, balances)
+            if finding is None:
+                continue
+            findings.append(finding)
+        enforced = enforced or rule.mode is Mode.ENFORCE
+    if not enforced:
+        # Rules in mode `warn` or `shadow` change no decision, and so do not make a call a matched one either.
+        findings.append(_unmatched(ruleset, tried))
+    return findings
+
+
+def asks(ruleset: Ruleset, target: str, tried: Candidate) -> bool:
+    """Whether a downgrade asks anything of the tried model: not when it goes to its own tier or to a dearer one."""
+    places = ruleset.places
+    if target in places:
+        target_place: int | None = places[target]
+    else:
+        forms = ruleset.forms_of(target)
+        if not set(forms).isdisjoint(tried.quote.forms):
+            return False
+        tier = ruleset.tier_of(forms)
+        target_place = None if tier is None else places[tier]
+        if tier is not None and tier == tried.tier:
+            return True  # a model named outright is not its tier: it may be asked for from within
+    if target_place is None or tried.tier is None:
+        return True
+    return places[tried.tier] < target_place
+
+
+def _limited(
+    ruleset: Ruleset, rule: Rule, limits: Limits, ref: BalanceRef | None, tried: Candidate, balances: Mapping[bytes, Balance]
+) -> Finding | None:
+    limit = limits.for_value(tried.labels.get(rule.per[0], NONE) if limits.by_value else None)
+    if limit is None:
+        return None
+    scope = {label: tried.subject.get(label, NONE) for label in rule.per} if ref is None else ref.scope
+    measure = limits.measure
+    unpriced = measure is Measure.USD and tried.unpriced
+    if unpriced and ruleset.policies.defaults.unknown_price is Answer.DENY:
+        detail = f"no price is known of `{tried.model}` for what this call needs, and `defaults.unknown_price` is `deny`"
+        return Finding(Reason(rule.id, Effect.DENY, rule.mode, tried.model, rule.source, scope=scope, detail=detail))
+    free = measure is Measure.USD and not unpriced and tried.holds.nano_usd == 0
+    balance = _NO_BALANCE if ref is None else balances[ref.key]
+    requested = tried.holds.held_of(measure)
+    total = balance.total + requested
+    effect, share, target = Effect.ALLOW, None, None
+    offers: list[str] = []
+    if not free:
+        for threshold in rule.thresholds:
+            if total * threshold.share.denominator <= limit * threshold.share.numerator and limit:
+                continue
+            action = threshold.action
+            if isinstance(action, Downgrade):
+                if not asks(ruleset, action.target, tried):
+                    continue
+                offers.append(action.target)
+            if _stronger(_KIND_EFFECT[type(action)], effect):
+                effect, share = _KIND_EFFECT[type(action)], threshold.share
+                target = action.target if isinstance(action, Downgrade) else None
+    reason = Reason(
+        rule.id,
+        effect,
+        rule.mode,
+        tried.model,
+        rule.source,
+        share=share,
+        measure=measure,
+        limit=limit,
+        spent=balance.spent,
+        assumed=balance.assumed,
+        held=balance.held,
+        requested=requested,
+        scope=scope,
+        window=None if ref is None or rule.kind is RuleKind.CONCURRENCY_CAP else ref.period,
+        target=target,
+        unpriced=unpriced,
+    )
+    return Finding(reason, tuple(offers))
+
+
+_STRENGTH = {Effect.ALLOW: 0, Effect.WARN: 1, Effect.DOWNGRADE: 2, Effect.DENY: 3}
+
+
+def _stronger(new: Effect, old: Effect) -> bool:
+    """Deny over downgrade over warn; of equals the later one, which has the higher share."""
+    return _STRENGTH[new] >= _STRENGTH[old]
+
+
+def _restricted(ruleset: Ruleset, rule: Rule, restriction: Restriction, tried: Candidate) -> Finding:
+    named = tried.tier in restriction.tiers or any(
+        pattern.fullmatch(form) is not None for pattern in restriction.patterns for form in tried.quote.forms
+    )
+    place = f"of tier {tried.tier}" if tried.tier is not None else "in no tier"
+    if named == restriction.allows:
+        detail = f"`{tried.model}` is {place}, which {restriction.text} lets through"
+        return Finding(Reason(rule.id, Effect.ALLOW, rule.mode, tried.model, rule.source, detail=detail))
+    otherwise = restriction.otherwise
+    if isinstance(otherwise, Deny):
+        detail = f"`{tried.model}` is {place}, which {restriction.text} refuses"
+        return Finding(Reason(rule.id, Effect.DENY, rule.mode, tried.model, rule.source, detail=detail))
+    if not asks(ruleset, otherwise.target, tried):
+        detail = f"`{tried.model}` is {place}, already where {restriction.text} would downgrade to"
+        return Finding(Reason(rule.id, Effect.ALLOW, rule.mode, tried.model, rule.source, detail=detail))
+    detail = f"`{tried.model}` is {place}, for which {restriction.text} asks for {otherwise.target}"
+    reason = Reason(rule.id, Effect.DOWNGRADE, rule.mode, tried.model, rule.source, target=otherwise.target, detail=detail)
+    return Finding(reason, (otherwise.target,))
+
+
+def _unmatched(ruleset: Ruleset, tried: Candidate) -> Finding:
+    defaults = ruleset.policies.defaults
+    effect = Effect.DENY if defaults.unmatched is Answer.DENY else Effect.ALLOW
+    detail = f"no enforced rule matches this call, and `defaults.unmatched` is `{defaults.unmatched.value}`"
+    return Finding(Reason("defaults.unmatched", effect, Mode.ENFORCE, tried.model, defaults.source, detail=detail))

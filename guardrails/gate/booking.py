@@ -1,0 +1,183 @@
+"""One transaction for many callers' operations: locked in one order, decided in memory, written at once, tried again where that helps."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine
+
+from guardrails.core import clock
+from guardrails.core.balance import BalanceRef
+from guardrails.core.errors import GuardrailsError
+from guardrails.core.instant import from_us, to_us
+from guardrails.db.connect import is_busy, is_disconnect, is_duplicate, translation
+from guardrails.db.session import Session, open_session
+from guardrails.gate.active import ActiveSet
+from guardrails.gate.opening import open_balances
+from guardrails.gate.operations import Context, Operation, end_unseen
+from guardrails.ledger.book import Book, Known, Restart
+from guardrails.pricing.price import quote_from_text
+
+MAX_TRIES = 12
+_FIRST_PAUSE_S = 0.002
+_LONGEST_PAUSE_S = 0.25
+_RECONNECTS = 2
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The database of one Gate, as bookings use it: one session, kept open, and what is known to be there.
+
+    Attributes:
+        reload: loads the active set from the ledger when its generation is not the one at hand.
+    """
+
+    engine: Engine
+    url: str
+    org: str
+    active: ActiveSet
+    reload: Callable[[], ActiveSet]
+    caller_clock: bool = False
+    known: Known = field(default_factory=Known)
+    session: Session | None = None
+
+    def drop(self) -> None:
+        """Forget a session whose connection is gone."""
+        if self.session is not None:
+            session, self.session = self.session, None
+            session.abandon()
+
+    def close(self) -> None:
+        """Close the session."""
+        if self.session is not None:
+            session, self.session = self.session, None
+            session.close()
+
+
+def carry_out(ledger: Ledger, operations: Sequence[Operation[Any]]) -> None:
+    """Carry out operations in one durable transaction, in order; each gets its own result or error.
+
+    Raises:
+        LedgerError: the transaction failed as a whole; nothing was booked.
+    """
+    needed: dict[bytes, BalanceRef] = {}
+    pause_s = _FIRST_PAUSE_S
+    reconnects = 0
+    for attempt in range(1, MAX_TRIES + 1):
+        try:
+            if ledger.session is None:
+                ledger.session = open_session(ledger.engine)
+            _attempt(ledger, ledger.session, operations, needed, again=attempt > 1)
+        except Restart as restart:
+            _roll_back(ledger)
+            needed.update({ref.key: ref for ref in restart.needed})
+            if not restart.needed and attempt > 1:
+                _pause(pause_s)
+        except GuardrailsError:
+            _roll_back(ledger)
+            raise
+        except Exception as error:
+            _roll_back(ledger)
+            lost = is_disconnect(error)
+            if lost:
+                # A commit whose answer was lost may have happened: the ids were made before, so the next try finds it.
+                ledger.drop()
+                reconnects += 1
+            if attempt == MAX_TRIES or reconnects > _RECONNECTS or not (lost or is_busy(error) or is_duplicate(error)):
+                if _is_foreign(error):
+                    raise translation(error, ledger.url) from error
+                raise
+            _pause(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        except BaseException:
+            _roll_back(ledger)
+            raise
+        else:
+            return
+    message = f"the ledger did not come to rest in {MAX_TRIES} tries"
+    raise translation(RuntimeError(message), ledger.url)
+
+
+def _attempt(ledger: Ledger, session: Session, operations: Sequence[Operation[Any]], needed: dict[bytes, BalanceRef], *, again: bool) -> None:
+    book = Book(session, ledger.org, ledger.known)
+    hold_ids = [hold_id for operation in operations for hold_id in operation.hold_ids]
+    record_ids = [record_id for operation in operations for record_id in (operation.ids if again else operation.record_ids)]
+    now_us, records = book.begin(_caller_us(ledger, session, operations), hold_ids, record_ids)
+    if book.generation != ledger.active.generation:
+        session.rollback()
+        ledger.active = ledger.reload()
+        raise Restart
+    context = Context(book, ledger.active, from_us(now_us), ledger.caller_clock, records)
+    _read_more(context, operations, hold_ids)
+    refs = {ref.key: ref for operation in operations for ref in operation.plan(context)}
+    refs.update(needed)
+    looked_at = {ref.key for operation in operations for ref in operation.looks_at(context)}
+    holds = [*book.holds.values(), *(history.hold for history in context.histories.values())]
+    context.legs = book.legs(holds)
+    missing = book.lock({*refs, *looked_at, *(key for legs in context.legs.values() for key in legs)})
+    to_open = [refs[key] for key in missing if key in refs]
+    if to_open:
+        open_balances(book, ledger.active.ruleset, to_open, context.now)
+        context.legs = book.legs(holds)
+        if book.lock(key for legs in context.legs.values() for key in legs):
+            raise Restart
+    named = set(hold_ids)
+    expired = [hold for hold in book.holds.values() if hold.expires_us is not None and hold.expires_us <= now_us]
+    for hold in expired:
+        if hold.id not in named:
+            end_unseen(context, hold, "expired", hold.expires_us or now_us)
+    # What ends a hold that is past its time goes first, so that no admission of this transaction counts it.
+    past = {hold.id for hold in expired}
+    for operation in sorted(operations, key=lambda operation: past.isdisjoint(operation.hold_ids)) if past & named else operations:
+        operation.error = None
+        try:
+            operation.result = operation.apply(context)
+        except GuardrailsError as error:
+            operation.error = error
+    if operations[0].dry:
+        session.rollback()
+    else:
+        book.commit()
+
+
+def _read_more(context: Context, operations: Sequence[Operation[Any]], hold_ids: Sequence[str]) -> None:
+    """Read what only some operations need: histories of holds that ended, pinned quotes, imported answers, labels."""
+    book = context.book
+    again = [record_id for record_id in context.records if record_id not in book.holds]
+    context.histories = book.histories([*(hold_id for hold_id in hold_ids if hold_id not in book.holds), *again])
+    context.answered = book.answered([operation.response for operation in operations if operation.response is not None])
+    quote_ids = {book.holds[hold_id].quote for hold_id in hold_ids if hold_id in book.holds}
+    quote_ids |= {history.hold.quote for history in context.histories.values()} | {row["quote"] for row in context.records.values()}
+    for operation in operations:
+        context.quotes.update({quote.id: quote for quote in operation.quotes_at_hand})
+    wanted = quote_ids - context.quotes.keys()
+    context.quotes.update({quote_id: quote_from_text(text) for quote_id, text in book.quote_texts(wanted).items()})
+    context.labels.update(book.labels(history.hold.subject for history in context.histories.values()))
+
+
+def _caller_us(ledger: Ledger, session: Session, operations: Sequence[Operation[Any]]) -> int | None:
+    """The caller's clock where the Gate goes by it, the host's on SQLite; None asks the server."""
+    if ledger.caller_clock:
+        instants = [operation.at for operation in operations if operation.at is not None]
+        return to_us(max(instants) if instants else clock.now())
+    return to_us(clock.now()) if session.dialect == "sqlite" else None
+
+
+def _roll_back(ledger: Ledger) -> None:
+    if ledger.session is not None:
+        try:
+            ledger.session.rollback()
+        except Exception:  # noqa: BLE001 - the connection is gone, and the transaction with it
+            ledger.drop()
+
+
+def _pause(longest_s: float) -> None:
+    time.sleep(random.uniform(longest_s / 2, longest_s))  # noqa: S311 - jitter, not a secret
+
+
+def _is_foreign(error: Exception) -> bool:
+    return type(error).__module__.split(".")[0] in ("sqlite3", "sqlalchemy", "psycopg")

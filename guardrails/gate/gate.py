@@ -1,0 +1,291 @@
+"""The Gate: every call passes here, is decided, held, and settled with what it really used."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from sqlalchemy import Engine
+
+from guardrails.core import clock
+from guardrails.core.call import Call
+from guardrails.core.errors import GateClosed, InvalidCall, LedgerError, PolicyUnreadable
+from guardrails.core.hashing import hashed
+from guardrails.core.instant import to_us
+from guardrails.core.usage import Usage
+from guardrails.db import migrate
+from guardrails.db.connect import DEFAULT_URL, connect, is_sqlite, reading, translated
+from guardrails.engine.decision import Decision
+from guardrails.gate.active import ActiveSet, active_set, fingerprints, from_publication, open_prices
+from guardrails.gate.admission import Admission
+from guardrails.gate.booking import Ledger, carry_out
+from guardrails.gate.budgets import Budget, Budgets
+from guardrails.gate.combine import Combiner
+from guardrails.gate.operations import Abandon, Extend, Operation, Release, Reserve, Settle
+from guardrails.gate.settling import Settlement
+from guardrails.ledger.publications import active_publication, publish
+from guardrails.policy.load import load_policies
+
+T = TypeVar("T")
+Clock = Literal["ledger", "caller"]
+ORG = "default"
+
+
+class Gate:
+    """Decides calls by the active policy set of one ledger.
+
+    Safe to share between threads and tasks; many processes may open one database. Use it as a context manager, or `close` it.
+    """
+
+    def __init__(self, engine: Engine, database: str, active: ActiveSet, *, clock_of: Clock = "ledger", org: str = ORG) -> None:
+        """Use `Gate.open`."""
+        self._engine = engine
+        self._database = database
+        self._ledger = Ledger(engine, database, org, active, self._reload, caller_clock=clock_of == "caller")
+        self._combiner = Combiner(self._carry_out)
+        self._process = os.getpid()
+        self._closed = False
+
+    @classmethod
+    def open(cls, policies: str | Path | None = None, database: str = DEFAULT_URL, *, clock: Clock = "ledger", org: str = ORG) -> Gate:
+        """Open a ledger, and publish a policy folder as its active set where it differs from the one in force.
+
+        Args:
+            policies: a folder or file; None goes by what the ledger has.
+            database: `sqlite:///file.db` is created and upgraded; a server must be at head.
+            clock: `caller` goes by each call's own `at`, for replays, tests and simulations; records show it.
+            org: keeps ledgers apart that share a database.
+
+        Raises:
+            InvalidPolicy: the set has mistakes; all of them are listed.
+            PolicyUnreadable: no policy there, or none given and none in the ledger.
+            LedgerError: the database cannot be used, or is not at head.
+        """
+        loaded = None if policies is None else load_policies(policies)
+        prices = None if loaded is None else open_prices(loaded)
+        if is_sqlite(database):
+            migrate.upgrade_if_behind(database)
+        engine = connect(database)
+        try:
+            with translated(database):
+                migrate.check(engine, database)
+                if loaded is None or prices is None:
+                    active = _from_ledger(engine, org)
+                    if active is None:
+                        msg = f"no policies were given, and the ledger {database} has none; publish some with `guardrails policy publish`"
+                        raise PolicyUnreadable(msg)
+                else:
+                    with engine.connect() as connection, connection.begin():
+                        generation = publish(
+                            connection,
+                            org,
+                            policy=loaded.hash,
+                            files=loaded.files,
+                            fingerprints=fingerprints(loaded),
+                            prices=prices.version,
+                            by=_whoami(),
+                            reason="opened by a Gate",
+                            at_us=to_us(_clock_now()),
+                        )
+                        publication = active_publication(connection, org)
+                    active = active_set(loaded, prices, generation, {} if publication is None else publication.eras)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine, database, active, clock_of=clock, org=org)
+
+    def reserve(self, call: Call) -> Decision:
+        """Decide a call and hold its estimate; a refusal is a decision too.
+
+        Raises:
+            RequestConflict, AlreadyResolved: the call's request id was used before.
+            InstantRefused: the call's `at` is more than five minutes off the ledger's clock.
+            LedgerError: nothing was decided and nothing is held.
+        """
+        return self.reserve_many([call])[0]
+
+    def reserve_many(self, calls: Iterable[Call]) -> list[Decision]:
+        """Decide calls in one transaction, in order, each seeing the ones before it."""
+        return self._submit(self._reserving(calls))
+
+    def preview(self, call: Call) -> Decision:
+        """The decision as it would be now, without a hold and without a record."""
+        return self._submit(self._reserving([call], dry=True))[0]
+
+    def settle(self, decision: Decision | str, usage: Usage, *, attempt: int = 1, model: str | None = None) -> Settlement:
+        """Book what an attempt used. It is never refused, and the same usage again changes nothing.
+
+        Args:
+            decision: as `reserve` gave it, or its id.
+            attempt: the billed attempt, from 1: each settles as an entry of its own under the one hold.
+            model: the model that really ran, where it is not the decision's.
+
+        Raises:
+            UnknownDecision: the ledger has no decision of that id.
+        """
+        return self._submit(_settling(decision, usage, attempt, model))
+
+    def release(self, decision: Decision | str, reason: str) -> None:
+        """End a hold that surely cost nothing.
+
+        Raises:
+            AlreadyResolved: usage was settled for it.
+            UnknownDecision: the ledger has no decision of that id.
+        """
+        self._submit(Release(decision, reason))
+
+    def extend(self, decision: Decision | str, ttl_s: float) -> datetime:
+        """Let a hold live until `ttl_s` seconds from now, never shorter than before; returns its end.
+
+        Raises:
+            AlreadyResolved: it has ended.
+            UnknownDecision: the ledger has no decision of that id.
+        """
+        return self._submit(Extend(decision, _checked_ttl(ttl_s)))
+
+    def admit(self, call: Call) -> Admission:
+        """A context in which the call may run: `with` or `async with`.
+
+        Entering raises `Denied` where the policy refuses. Leaving without a settlement does what the policy's `unknown_outcome` says.
+        """
+        return Admission(self, call)
+
+    async def areserve(self, call: Call) -> Decision:
+        """`reserve` for asynchronous code. Cancelled while it waits, it gives back what it held."""
+        return (await self.areserve_many([call]))[0]
+
+    async def areserve_many(self, calls: Iterable[Call]) -> list[Decision]:
+        """`reserve_many` for asynchronous code."""
+        reserving = asyncio.get_running_loop().run_in_executor(None, self._submit, self._reserving(calls))
+        try:
+            return await asyncio.shield(reserving)
+        except asyncio.CancelledError:
+            reserving.add_done_callback(self._give_back)
+            raise
+
+    async def asettle(self, decision: Decision | str, usage: Usage, *, attempt: int = 1, model: str | None = None) -> Settlement:
+        """`settle` for asynchronous code."""
+        return await self._asubmit(_settling(decision, usage, attempt, model))
+
+    async def arelease(self, decision: Decision | str, reason: str) -> None:
+        """`release` for asynchronous code."""
+        await self._asubmit(Release(decision, reason))
+
+    async def aextend(self, decision: Decision | str, ttl_s: float) -> datetime:
+        """`extend` for asynchronous code."""
+        return await self._asubmit(Extend(decision, _checked_ttl(ttl_s)))
+
+    def budgets(self, at: datetime | None = None) -> list[Budget]:
+        """Every balance of the windows that run now, as an admission would see it.
+
+        Args:
+            at: another instant, where the Gate goes by its callers' clock.
+        """
+        return self._submit(Budgets(at))
+
+    def abandon(self, decision: Decision) -> None:
+        """End a hold whose outcome nobody saw, as the policy's `unknown_outcome` says."""
+        self._submit(Abandon(decision))
+
+    async def aabandon(self, decision: Decision) -> None:
+        """`abandon` for asynchronous code."""
+        await self._asubmit(Abandon(decision))
+
+    def close(self) -> None:
+        """Wait for what is under way and release every connection. The Gate takes no more calls."""
+        if not self._closed:
+            self._closed = True
+            self._combiner.close()
+            self._ledger.close()
+            self._engine.dispose()
+
+    def __enter__(self) -> Gate:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _submit(self, operation: Operation[T]) -> T:
+        if self._process != os.getpid():
+            self._after_fork()
+        return self._combiner.submit(operation)
+
+    async def _asubmit(self, operation: Operation[T]) -> T:
+        # Shielded: a cancelled task must not leave it unknown whether its operation was booked half.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._submit, operation))
+
+    def _carry_out(self, operations: Sequence[Operation[Any]]) -> None:
+        carry_out(self._ledger, operations)
+
+    def _give_back(self, reserving: asyncio.Future[list[Decision]]) -> None:
+        """Release what was held for a caller that was cancelled before it had an answer: it has sent nothing."""
+        if not reserving.cancelled() and reserving.exception() is None:
+            for decision in reserving.result():
+                if decision.allowed:
+                    reserving.get_loop().run_in_executor(None, self.release, decision, "cancelled before the call was sent")
+
+    def _after_fork(self) -> None:
+        """In a forked worker: connections belong to the parent and are left alone, locks start anew."""
+        if self._closed:
+            raise GateClosed
+        self._engine.dispose(close=False)
+        self._ledger = Ledger(
+            self._engine, self._database, self._ledger.org, self._ledger.active, self._reload, caller_clock=self._ledger.caller_clock
+        )
+        self._combiner = Combiner(self._carry_out)
+        self._process = os.getpid()
+
+    def _reserving(self, calls: Iterable[Call], *, dry: bool = False) -> Reserve:
+        calls = tuple(calls)
+        return Reserve(calls, [self._decision_id(call) for call in calls], dry=dry)
+
+    def _decision_id(self, call: Call) -> str:
+        """Of a request id always the same, else a new one that sorts by time."""
+        if call.request_id is not None:
+            return f"r-{hashed(self._ledger.org, call.request_id).hex()}"
+        return f"d-{to_us(clock.now()):014x}-{secrets.token_hex(8)}"
+
+    def _reload(self) -> ActiveSet:
+        active = _from_ledger(self._engine, self._ledger.org)
+        if active is None:
+            msg = "the ledger has no active policy set any more"
+            raise LedgerError(msg)
+        return active
+
+
+def _from_ledger(engine: Engine, org: str) -> ActiveSet | None:
+    with reading(engine) as connection:
+        publication = active_publication(connection, org)
+    return None if publication is None else from_publication(publication)
+
+
+def _settling(decision: Decision | str, usage: Usage, attempt: int, model: str | None) -> Settle:
+    if isinstance(attempt, bool) or not isinstance(attempt, int) or not 1 <= attempt <= 1_000:
+        raise InvalidCall([f"attempt must be a whole number from 1 to 1000, not {attempt!r}"])
+    if not isinstance(usage, Usage):
+        raise InvalidCall([f"usage must be a Usage, not {type(usage).__name__}; admission.settle takes provider objects"])
+    return Settle(decision, usage, attempt, model)
+
+
+def _checked_ttl(ttl_s: float) -> float:
+    if isinstance(ttl_s, bool) or not isinstance(ttl_s, (int, float)) or not 0 < ttl_s <= 366 * 86_400:
+        raise InvalidCall([f"ttl_s must be more than 0 and at most a year in seconds, not {ttl_s!r}"])
+    return ttl_s
+
+
+def _clock_now() -> datetime:
+    return clock.now()
+
+
+def _whoami() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

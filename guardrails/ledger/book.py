@@ -1,0 +1,401 @@
+"""One booking transaction: rows locked in one order, amounts changed in memory, everything written at once.
+
+The order of locks is the same everywhere: the active generation (shared), live holds by id, balances by key. A booking that finds
+it needs more balances starts again with all of them instead of locking out of order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardrails.core.balance import NOTHING, Amounts, Balance, BalanceRef
+from guardrails.core.instant import to_us
+from guardrails.core.quantity import Measure
+from guardrails.db import tables
+from guardrails.db.session import Row, Session, Statement, insert
+from guardrails.ledger.entry import Entry, Hold, route_key
+
+_HOLD_COLUMNS = (
+    "r.id, r.at_us, r.generation, r.verdict, r.subject, r.model, r.provider, r.tier, r.operation, r.quote, r.route, "
+    "r.held_nano_usd, r.held_input_tokens, r.held_output_tokens"
+)
+_ACTIVE = Statement("SELECT generation FROM active WHERE org = ? FOR SHARE")
+_ACTIVE_NOW = Statement("SELECT generation, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM active WHERE org = ? FOR SHARE")
+_HOLDS = Statement(
+    f"SELECT {_HOLD_COLUMNS}, h.expires_us FROM live_hold h JOIN record r ON r.org = h.org AND r.id = h.id "  # noqa: S608 - columns
+    "WHERE h.org = ? AND (h.id IN ?* OR h.expires_us <= ?) ORDER BY h.id FOR UPDATE OF h"
+)
+_ENDED = Statement(f"SELECT {_HOLD_COLUMNS} FROM record r WHERE r.org = ? AND r.id IN ?*")  # noqa: S608 - columns
+_SEEDED = Statement("SELECT hold, balance FROM seeded_hold WHERE org = ? AND hold IN ?*")
+_ROUTES = Statement("SELECT key, balance FROM route WHERE org = ? AND key IN ?*")
+_BALANCES = Statement("SELECT key, measure, spent, assumed, held FROM balance WHERE org = ? AND key IN ?* ORDER BY key FOR UPDATE")
+_SET_BALANCE = Statement("UPDATE balance SET spent = ?, assumed = ?, held = ? WHERE org = ? AND key = ?")
+_END_HOLD = Statement("DELETE FROM live_hold WHERE org = ? AND id = ?")
+_EXTEND_HOLD = Statement("UPDATE live_hold SET expires_us = ? WHERE org = ? AND id = ?")
+_REMEMBERED = 100_000
+
+
+@dataclass(slots=True)
+class History:
+    """A decision whose hold does not live: its facts, what was booked for it (oldest first), and what happened to it."""
+
+    hold: Hold
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> str | None:
+        """`settled`, `released`, `expired` (charged as assumed or not); None where nothing ended."""
+        if any(entry["attempt"] is not None for entry in self.entries):
+            return "settled"
+        if "released" in self.events:
+            return "released"
+        return "expired" if "expired" in self.events or "unseen" in self.events else None
+
+
+class Restart(Exception):  # noqa: N818 - a signal between two functions, never raised to users
+    """The transaction must start again: the set changed, or balances turned out to be needed that are not locked."""
+
+    def __init__(self, needed: Iterable[BalanceRef] = ()) -> None:
+        self.needed = tuple(needed)
+        super().__init__()
+
+
+@dataclass(slots=True)
+class Known:
+    """What is known to be in the ledger already; remembered from one transaction to the next, never required."""
+
+    routes: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+    subjects: set[bytes] = field(default_factory=set)
+    quotes: set[str] = field(default_factory=set)
+
+    def trim(self) -> None:
+        """Forget everything where it has grown too large for a memory."""
+        for memory in (self.routes, self.subjects, self.quotes):
+            if len(memory) > _REMEMBERED:
+                memory.clear()
+
+
+class Book:
+    """The rows of one transaction: what was read and locked, and what will be written.
+
+    Attributes:
+        generation: of the active policy set, locked against a publication.
+        balances: locked amounts by key; changed in place.
+        holds: the live holds that were asked for or have expired, locked, by id.
+    """
+
+    def __init__(self, session: Session, org: str, known: Known) -> None:
+        self.session = session
+        self.org = org
+        self.known = known
+        self.generation = 0
+        self.balances: dict[bytes, Balance] = {}
+        self.holds: dict[str, Hold] = {}
+        self._measures: dict[bytes, Measure] = {}
+        self._changed: set[bytes] = set()
+        self._seeded: dict[str, set[bytes]] = {}
+        self._routes: dict[bytes, tuple[bytes, ...]] = {}
+        self._subjects: dict[bytes, str] = {}
+        self._quotes: dict[str, str] = {}
+        self._new_holds: list[Row] = []
+        self._ended: dict[str, None] = {}
+        self._extended: list[Row] = []
+        self._events: list[Row] = []
+        self._entries: list[Entry] = []
+        self._new_balances: list[Row] = []
+        self._new_seeded: list[Row] = []
+        self._records: list[Row] = []
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def begin(self, at_us: int | None, hold_ids: Sequence[str], record_ids: Sequence[str]) -> tuple[int, dict[str, dict[str, Any]]]:
+        """Start the transaction and lock holds: those asked for and those past their time.
+
+        Args:
+            at_us: the caller's or the host's clock; None asks the server for its own.
+            record_ids: decisions that may be there already, by id.
+
+        Returns:
+            The ledger's instant in microseconds, and the records that are there, by id.
+        """
+        session = self.session
+        session.begin()
+        queries: list[tuple[Statement, Sequence[object]]] = []
+        if at_us is None:
+            queries.append((_ACTIVE_NOW, (self.org,)))
+            queries.append((_HOLDS_NOW, (self.org, list(hold_ids) or [""])))
+        else:
+            queries.append((_ACTIVE, (self.org,)))
+            queries.append((_HOLDS, (self.org, list(hold_ids) or [""], at_us)))
+        if record_ids:
+            queries.append((_RECORDS, (self.org, list(record_ids))))
+        results = session.read(*queries)
+        self.generation = results[0][0][0]
+        now_us = at_us if at_us is not None else int(results[0][0][1])
+        self.holds = {row[0]: _hold(row[:-1], row[-1]) for row in results[1]}
+        records = [dict(zip(_RECORD_COLUMNS, row, strict=True)) for row in results[2]] if record_ids else []
+        return now_us, {record["id"]: record for record in records}
+
+    def histories(self, ids: Sequence[str]) -> dict[str, History]:
+        """What the ledger has of decisions whose hold no longer lives, or never did, by id; unknown ids are left out."""
+        if not ids:
+            return {}
+        wanted = list(ids)
+        holds, entries, events = self.session.read(
+            (_ENDED, (self.org, wanted)), (_ENTRIES, (self.org, wanted)), (_EVENTS, (self.org, wanted))
+        )
+        found = {row[0]: History(_hold(row, None)) for row in holds}
+        for row in entries:
+            entry = dict(zip(_ENTRY_COLUMNS, row, strict=True))
+            if entry["decision"] in found:
+                found[entry["decision"]].entries.append(entry)
+        for hold_id, kind in events:
+            if hold_id in found:
+                found[hold_id].events.append(kind)
+        return found
+
+    def answered(self, responses: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """Entries of the same provider's answers that did not come through a decision, by response id."""
+        if not responses:
+            return {}
+        (rows,) = self.session.read((_RESPONSES, (self.org, list(responses))))
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            entry = dict(zip(_ENTRY_COLUMNS, row, strict=True))
+            found.setdefault(entry["response"], []).append(entry)
+        return found
+
+    def legs(self, holds: Iterable[Hold]) -> dict[str, tuple[bytes, ...]]:
+        """The balances that each hold counts under: its route, and those that were opened while it lived."""
+        holds = list(holds)
+        older = [hold.id for hold in holds if hold.generation != self.generation and hold.id not in self._seeded]
+        if older:
+            (rows,) = self.session.read((_SEEDED, (self.org, older)))
+            for hold_id in older:
+                self._seeded.setdefault(hold_id, set())
+            for hold_id, key in rows:
+                self._seeded[hold_id].add(bytes(key))
+        self.read_routes(hold.route for hold in holds)
+        return {hold.id: tuple({*self.route(hold.route), *self._seeded.get(hold.id, ())}) for hold in holds}
+
+    def labels(self, subjects: Iterable[bytes]) -> dict[bytes, dict[str, str]]:
+        """The labels of subjects, as first written."""
+        wanted = sorted(set(subjects))
+        if not wanted:
+            return {}
+        (rows,) = self.session.read((_LABELS, (self.org, wanted)))
+        return {bytes(key): json.loads(labels) for key, labels in rows}
+
+    def quote_texts(self, ids: Iterable[str]) -> dict[str, str]:
+        """The contents of quotes."""
+        wanted = sorted(set(ids))
+        if not wanted:
+            return {}
+        (rows,) = self.session.read((_QUOTES, (self.org, wanted)))
+        return dict(rows)
+
+    def read_routes(self, keys: Iterable[bytes | None]) -> None:
+        """Have the balances of these routes at hand."""
+        unknown = [key for key in set(keys) if key is not None and key not in self.known.routes]
+        if unknown:
+            (rows,) = self.session.read((_ROUTES, (self.org, unknown)))
+            found: dict[bytes, list[bytes]] = {}
+            for key, balance_key in rows:
+                found.setdefault(bytes(key), []).append(bytes(balance_key))
+            self.known.routes.update({key: tuple(sorted(keys)) for key, keys in found.items()})
+
+    def route(self, key: bytes | None) -> tuple[bytes, ...]:
+        """The balances of a route that is at hand."""
+        return () if key is None else self.known.routes.get(key) or self._routes.get(key, ())
+
+    def lock(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Lock balances in key order and have their amounts at hand.
+
+        Returns:
+            The keys that the ledger does not have yet.
+        """
+        wanted = sorted(set(keys) - self.balances.keys())
+        if not wanted:
+            return set()
+        (rows,) = self.session.read((_BALANCES, (self.org, wanted)))
+        for key, measure, spent, assumed, held in rows:
+            key = bytes(key)  # noqa: PLW2901 - some drivers give memory views
+            self.balances[key] = Balance(spent, assumed, held)
+            self._measures[key] = _MEASURES[measure]
+        return set(wanted) - self.balances.keys()
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    def open_balance(self, ref: BalanceRef, spent: int = 0, assumed: int = 0, held: int = 0) -> None:
+        """Add a balance that the ledger does not have, seeded with what its facts gave."""
+        self.balances[ref.key] = Balance(spent, assumed, held)
+        self._measures[ref.key] = ref.measure
+        start, end = ref.period.start, ref.period.end
+        self._new_balances.append(
+            (
+                self.org,
+                ref.key,
+                ref.rule,
+                ref.fingerprint,
+                ref.era,
+                ref.measure.value,
+                json.dumps(dict(ref.scope), ensure_ascii=False),
+                None if start is None else to_us(start),
+                None if end is None else to_us(end),
+                spent,
+                assumed,
+                held,
+                spent,
+                assumed,
+            )
+        )
+
+    def seed_hold(self, hold_id: str, key: bytes) -> None:
+        """Note that a live hold counts under a balance that was opened after it."""
+        self._seeded.setdefault(hold_id, set()).add(key)
+        self._new_seeded.append((self.org, hold_id, key))
+
+    def write_openings(self) -> None:
+        """Write new balances now, in key order.
+
+        Raises:
+            Restart: another transaction has written one of them.
+        """
+        if self._new_balances:
+            self._new_balances.sort(key=lambda row: row[1])
+            written = self.session.read(*[(_OPEN_BALANCE, row) for row in self._new_balances])
+            if not all(written):
+                raise Restart
+            self._new_balances = []
+
+    def hold(self, hold_id: str, refs: Iterable[BalanceRef], holds: Amounts, expires_us: int) -> None:
+        """Keep amounts back under balances that are locked, until the hold ends."""
+        for ref in refs:
+            self.balances[ref.key].held += holds.held_of(ref.measure)
+            self._changed.add(ref.key)
+        self._new_holds.append((self.org, hold_id, expires_us))
+
+    def end_hold(self, hold: Hold, legs: Iterable[bytes]) -> None:
+        """Give back what a live hold kept."""
+        for key in legs:
+            self.balances[key].held -= hold.holds.held_of(self._measures[key])
+            self._changed.add(key)
+        self._ended[hold.id] = None
+        self.holds.pop(hold.id, None)
+
+    def extend_hold(self, hold_id: str, expires_us: int) -> None:
+        """Move the end of a live hold."""
+        self._extended.append((expires_us, self.org, hold_id))
+
+    def event(self, hold_id: str, n: int, kind: str, at_us: int, expires_us: int | None, reason: str | None) -> None:
+        """Note what happened to a hold."""
+        self._events.append((self.org, hold_id, n, kind, at_us, expires_us, reason))
+
+    def enter(self, entry: Entry, legs: Iterable[bytes]) -> None:
+        """Book an entry under balances that are locked. Its route must be of these legs."""
+        spent, assumed = entry.spent, entry.assumed
+        for key in legs:
+            measure = self._measures[key]
+            balance = self.balances[key]
+            balance.spent += spent.of(measure)
+            balance.assumed += 0 if assumed is NOTHING else assumed.of(measure)
+            self._changed.add(key)
+        self._entries.append(entry)
+
+    def route_of(self, legs: Iterable[bytes]) -> bytes | None:
+        """The route of a set of balances, written with the transaction where it is new."""
+        keys = tuple(sorted(legs))
+        if not keys:
+            return None
+        key = route_key(keys)
+        if key not in self.known.routes:
+            self._routes[key] = keys
+        return key
+
+    def subject(self, key: bytes, labels: Mapping[str, str]) -> None:
+        """Have a subject's labels in the ledger."""
+        if key not in self.known.subjects and key not in self._subjects:
+            self._subjects[key] = json.dumps(dict(labels), ensure_ascii=False)
+
+    def quote(self, quote_id: str, body: str) -> None:
+        """Have a quote's content in the ledger."""
+        if quote_id not in self.known.quotes:
+            self._quotes[quote_id] = body
+
+    def needs_quote(self, quote_id: str) -> bool:
+        """Whether the quote is not known to be in the ledger."""
+        return quote_id not in self.known.quotes and quote_id not in self._quotes
+
+    def record(self, row: Row) -> None:
+        """Append a decision's record."""
+        self._records.append(row)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Write everything and end the transaction durably."""
+        org = self.org
+        changed = [
+            (balance.spent, balance.assumed, balance.held, org, key) for key in sorted(self._changed) for balance in (self.balances[key],)
+        ]
+        self.session.write(
+            [
+                (insert(tables.subject, ignore=True), [(org, key, labels) for key, labels in sorted(self._subjects.items())]),
+                (insert(tables.quote, ignore=True), [(org, key, body) for key, body in sorted(self._quotes.items())]),
+                (
+                    insert(tables.route, ignore=True),
+                    [(org, key, balance_key) for key, keys in sorted(self._routes.items()) for balance_key in keys],
+                ),
+                (insert(tables.seeded_hold, ignore=True), self._new_seeded),
+                (_SET_BALANCE, changed),
+                (insert(tables.record), self._records),
+                (insert(tables.live_hold), self._new_holds),
+                (_EXTEND_HOLD, self._extended),
+                (insert(tables.entry), [entry.row(org) for entry in self._entries]),
+                (insert(tables.hold_event), self._events),
+                (_END_HOLD, [(org, hold_id) for hold_id in self._ended]),
+            ],
+            commit=True,
+        )
+        self.known.routes.update(self._routes)
+        self.known.subjects.update(self._subjects)
+        self.known.quotes.update(self._quotes)
+        self.known.trim()
+
+
+_MEASURES = {measure.value: measure for measure in Measure}
+_RECORD_COLUMNS = tuple(column.name for column in tables.record.columns)
+_RECORDS = Statement(f"SELECT {', '.join(_RECORD_COLUMNS)} FROM record WHERE org = ? AND id IN ?*")  # noqa: S608 - columns
+_ENTRY_COLUMNS = tuple(column.name for column in tables.entry.columns)
+_ENTRIES = Statement(f"SELECT {', '.join(_ENTRY_COLUMNS)} FROM entry WHERE org = ? AND decision IN ?* ORDER BY seq")  # noqa: S608 - columns
+_EVENTS = Statement("SELECT hold, kind FROM hold_event WHERE org = ? AND hold IN ?* ORDER BY n")
+_RESPONSES = Statement(
+    f"SELECT {', '.join(_ENTRY_COLUMNS)} FROM entry WHERE org = ? AND response IN ?* AND decision IS NULL ORDER BY seq"  # noqa: S608 - columns
+)
+_LABELS = Statement("SELECT key, labels FROM subject WHERE org = ? AND key IN ?*")
+_QUOTES = Statement("SELECT id, body FROM quote WHERE org = ? AND id IN ?*")
+_OPEN_BALANCE = Statement(f"{insert(tables.balance, ignore=True).text} RETURNING key")
+_HOLDS_NOW = Statement(_HOLDS.text.replace("<= ?", "<= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"))
+
+
+def _hold(row: Row, expires_us: int | None) -> Hold:
+    hold_id, at_us, generation, verdict, subject, model, provider, tier, operation, quote, route, nano_usd, input_tokens, output_tokens = row
+    return Hold(
+        hold_id,
+        at_us,
+        generation,
+        verdict,
+        bytes(subject),
+        model,
+        provider,
+        tier,
+        operation,
+        quote,
+        None if route is None else bytes(route),
+        Amounts(nano_usd, input_tokens, output_tokens, 1),
+        expires_us,
+    )

@@ -39,7 +39,7 @@ types: $(VENV)/.installed-dev
 	@$(BIN)/python -m mypy $(CODE)
 
 layers: $(VENV)/.installed-dev
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 check: lint types layers
 

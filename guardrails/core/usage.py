@@ -50,6 +50,8 @@ class Usage:
         partial: the stream was cut; these are the last counts seen.
         model: the model that ran, where the provider names it.
         response_id: the provider's own id of the answer, by which an imported row is known to be the same.
+        service_tier: the tier that served the answer, where the provider names it and it may change the price.
+        clamped: counters that the provider reported larger than what contains them, and that were cut down to it (or to 0).
 
     Raises:
         InvalidCall: lists everything that cannot be.
@@ -76,6 +78,8 @@ class Usage:
     partial: bool = False
     model: str | None = None
     response_id: str | None = None
+    service_tier: str | None = None
+    clamped: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         problems: list[str] = []
@@ -84,7 +88,7 @@ class Usage:
                 check_count(name, getattr(self, name), problems)
         for name in COUNTERS:
             check_count(name, getattr(self, name), problems)
-        for name in ("model", "response_id"):
+        for name in ("model", "response_id", "service_tier"):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name), problems)
         if self.cost_usd is not None:
@@ -93,6 +97,7 @@ class Usage:
             problems.append("partial must be True or False")
         object.__setattr__(self, "units", checked_units(self.units, problems))
         object.__setattr__(self, "parts", tuple(self.parts))
+        object.__setattr__(self, "clamped", tuple(self.clamped))
         problems += [f"parts[{index}] must be a Usage" for index, part in enumerate(self.parts) if not isinstance(part, Usage)]
         if problems:
             raise InvalidCall(problems)

@@ -23,12 +23,11 @@ _HOLD_COLUMNS = (
     "r.held_nano_usd, r.held_input_tokens, r.held_output_tokens"
 )
 _ACTIVE = Statement("SELECT generation FROM active WHERE org = ? FOR SHARE")
-_ACTIVE_NOW = Statement("SELECT generation, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM active WHERE org = ? FOR SHARE")
-_HOLDS = Statement(
-    f"SELECT {_HOLD_COLUMNS}, h.expires_us FROM live_hold h JOIN record r ON r.org = h.org AND r.id = h.id "  # noqa: S608 - columns
-    "WHERE h.org = ? AND (h.id IN ?* OR h.expires_us <= ?) ORDER BY h.id FOR UPDATE OF h"
-)
-_ENDED = Statement(f"SELECT {_HOLD_COLUMNS} FROM record r WHERE r.org = ? AND r.id IN ?*")  # noqa: S608 - columns
+_ACTIVE_NOW = Statement("SELECT generation, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint FROM active WHERE org = ? FOR SHARE")
+_HOLDS = Statement("SELECT id, expires_us FROM live_hold WHERE org = ? AND (id IN ?* OR expires_us <= ?) ORDER BY id FOR UPDATE")
+# statement_timestamp() is stable within a statement, so that the index on expires_us serves; clock_timestamp() is not.
+_HOLDS_NOW = Statement(_HOLDS.text.replace("<= ?", "<= (extract(epoch FROM statement_timestamp()) * 1000000)::bigint"))
+_DECIDED = Statement(f"SELECT {_HOLD_COLUMNS} FROM record r WHERE r.org = ? AND r.id IN ?*")  # noqa: S608 - columns
 _SEEDED = Statement("SELECT hold, balance FROM seeded_hold WHERE org = ? AND hold IN ?*")
 _ROUTES = Statement("SELECT key, balance FROM route WHERE org = ? AND key IN ?*")
 _BALANCES = Statement("SELECT key, measure, spent, assumed, held FROM balance WHERE org = ? AND key IN ?* ORDER BY key FOR UPDATE")
@@ -86,6 +85,7 @@ class Book:
         generation: of the active policy set, locked against a publication.
         balances: locked amounts by key; changed in place.
         holds: the live holds that were asked for or have expired, locked, by id.
+        ended: decisions that were asked for and hold nothing, by id.
     """
 
     def __init__(self, session: Session, org: str, known: Known) -> None:
@@ -95,6 +95,7 @@ class Book:
         self.generation = 0
         self.balances: dict[bytes, Balance] = {}
         self.holds: dict[str, Hold] = {}
+        self.ended: dict[str, Hold] = {}
         self._measures: dict[bytes, Measure] = {}
         self._changed: set[bytes] = set()
         self._seeded: dict[str, set[bytes]] = {}
@@ -124,20 +125,25 @@ class Book:
         """
         session = self.session
         session.begin()
-        queries: list[tuple[Statement, Sequence[object]]] = []
-        if at_us is None:
-            queries.append((_ACTIVE_NOW, (self.org,)))
-            queries.append((_HOLDS_NOW, (self.org, list(hold_ids) or [""])))
-        else:
-            queries.append((_ACTIVE, (self.org,)))
-            queries.append((_HOLDS, (self.org, list(hold_ids) or [""], at_us)))
+        named = list(hold_ids)
+        holds = (_HOLDS_NOW, (self.org, named or [""])) if at_us is None else (_HOLDS, (self.org, named or [""], at_us))
+        queries: list[tuple[Statement, Sequence[object]]] = [(_ACTIVE_NOW if at_us is None else _ACTIVE, (self.org,)), holds]
+        if named:
+            queries.append((_DECIDED, (self.org, named)))
         if record_ids:
             queries.append((_RECORDS, (self.org, list(record_ids))))
-        results = session.read(*queries)
-        self.generation = results[0][0][0]
-        now_us = at_us if at_us is not None else int(results[0][0][1])
-        self.holds = {row[0]: _hold(row[:-1], row[-1]) for row in results[1]}
-        records = [dict(zip(_RECORD_COLUMNS, row, strict=True)) for row in results[2]] if record_ids else []
+        active, live, *more = session.read(*queries)
+        self.generation = active[0][0]
+        now_us = at_us if at_us is not None else int(active[0][1])
+        rows = more.pop(0) if named else []
+        known = {row[0] for row in rows}
+        unnamed = [row[0] for row in live if row[0] not in known]
+        if unnamed:
+            rows += session.read((_DECIDED, (self.org, unnamed)))[0]
+        expires = dict(live)
+        self.holds = {row[0]: _hold(row, expires[row[0]]) for row in rows if row[0] in expires}
+        self.ended = {row[0]: _hold(row, None) for row in rows if row[0] not in expires}
+        records = [dict(zip(_RECORD_COLUMNS, row, strict=True)) for row in more[0]] if record_ids else []
         return now_us, {record["id"]: record for record in records}
 
     def histories(self, ids: Sequence[str]) -> dict[str, History]:
@@ -145,10 +151,12 @@ class Book:
         if not ids:
             return {}
         wanted = list(ids)
-        holds, entries, events = self.session.read(
-            (_ENDED, (self.org, wanted)), (_ENTRIES, (self.org, wanted)), (_EVENTS, (self.org, wanted))
-        )
-        found = {row[0]: History(_hold(row, None)) for row in holds}
+        unread = [hold_id for hold_id in wanted if hold_id not in self.ended]
+        if unread:
+            (rows,) = self.session.read((_DECIDED, (self.org, unread)))
+            self.ended.update({row[0]: _hold(row, None) for row in rows})
+        entries, events = self.session.read((_ENTRIES, (self.org, wanted)), (_EVENTS, (self.org, wanted)))
+        found = {hold_id: History(self.ended[hold_id]) for hold_id in wanted if hold_id in self.ended}
         for row in entries:
             entry = dict(zip(_ENTRY_COLUMNS, row, strict=True))
             if entry["decision"] in found:
@@ -379,7 +387,6 @@ _RESPONSES = Statement(
 _LABELS = Statement("SELECT key, labels FROM subject WHERE org = ? AND key IN ?*")
 _QUOTES = Statement("SELECT id, body FROM quote WHERE org = ? AND id IN ?*")
 _OPEN_BALANCE = Statement(f"{insert(tables.balance, ignore=True).text} RETURNING key")
-_HOLDS_NOW = Statement(_HOLDS.text.replace("<= ?", "<= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"))
 
 
 def _hold(row: Row, expires_us: int | None) -> Hold:

@@ -73,14 +73,19 @@ def check_files(files: Mapping[str, str], shown_as: str = "policies") -> tuple[P
         raise PolicyUnreadable(msg)
     problems = [_misplaced(shown_as, path) for path in kept if path != PRICES and PurePosixPath(path).stem == PurePosixPath(PRICES).stem]
     with _without_collection():
-        reads = [read_document(kept[path], shown(shown_as, path), PolicyDocument) for path in paths]
-        for read in reads:
-            problems += read.problems
-        resolved = resolve([_parts(read) for read in reads], problems)
-        if problems:
-            return None, tuple(sorted(problems))
-        policies = PolicySet(content_hash(kept), kept, resolved.rules, resolved.tiers, resolved.labels, resolved.defaults)
-    return policies, ()
+        policies = _loaded(kept, paths, shown_as, problems)
+    return policies, tuple(sorted(problems))
+
+
+def _loaded(files: dict[str, str], paths: list[str], shown_as: str, problems: list[Problem]) -> PolicySet | None:
+    # A function of its own, so that everything read on the way is freed before the collector looks again.
+    reads = [read_document(files[path], shown(shown_as, path), PolicyDocument) for path in paths]
+    for read in reads:
+        problems += read.problems
+    resolved = resolve([_parts(read) for read in reads], problems)
+    if problems:
+        return None
+    return PolicySet(content_hash(files), files, resolved.rules, resolved.tiers, resolved.labels, resolved.defaults)
 
 
 def content_hash(files: Mapping[str, str]) -> str:

@@ -16,7 +16,6 @@ from guardrails.policy.condition import Conditions
 from guardrails.policy.document import (
     WEEKDAYS,
     AnyRuleDocument,
-    ConcurrencyCapDocument,
     DefaultsDocument,
     LabelDocument,
     MatchDocument,
@@ -190,7 +189,7 @@ class _Resolver:
         excepts = self._excepts(document.except_) if document.except_ else ()
         timezone = document.timezone or self._defaults.timezone
         starts, ends = self._dates(document, timezone) if document.from_ is not None or document.until is not None else (None, None)
-        if isinstance(document, TierRestrictionDocument):
+        if document.kind == "tier_restriction":
             return Rule(
                 document.id,
                 RuleKind.TIER_RESTRICTION,
@@ -206,7 +205,7 @@ class _Resolver:
             )
         per = self._per(document.per) if document.per is not None else ()
         limits = self._limits(document.limit, per)
-        window, bucket = (None, "") if isinstance(document, ConcurrencyCapDocument) else self._window(document.window, timezone)
+        window, bucket = (None, "") if document.kind == "concurrency_cap" else self._window(document.window, timezone)
         return Rule(
             document.id,
             _KINDS[document.kind],

@@ -88,17 +88,15 @@ def _cost_nano_usd(call: Call, output_tokens: int, price: Price) -> int | None:
 
 def _of_modality(rates: TokenRates, modality: str) -> tuple[int | None, int | None]:
     """The input and output rate for a call of that modality: the part's where it is dearer than the whole's."""
-    input_rate, output_rate = rates.hold_input, rates.hold_output
-    for part, surcharge in (*rates.input_parts, *rates.cache_read_parts, *rates.output_parts):
-        if modality not in part:
-            continue
-        if part.startswith("output") and rates.output is not None:
-            output_rate = max(output_rate or 0, rates.output + surcharge)
-        elif part.startswith("cache_read") and rates.cache_read is not None:
-            input_rate = max(input_rate or 0, rates.cache_read + surcharge)
-        elif part.startswith("input") and rates.input is not None:
-            input_rate = max(input_rate or 0, rates.input + surcharge)
-    return input_rate, output_rate
+    input_rate = _dearest(rates.hold_input, rates.input, rates.input_parts, modality)
+    input_rate = _dearest(input_rate, rates.cache_read, rates.cache_read_parts, modality)
+    return input_rate, _dearest(rates.hold_output, rates.output, rates.output_parts, modality)
+
+
+def _dearest(rate: int | None, whole: int | None, parts: tuple[tuple[str, int], ...], modality: str) -> int | None:
+    if rate is None or whole is None:
+        return rate
+    return max([rate, *(whole + surcharge for part, surcharge in parts if modality in part)])
 
 
 def _folded(operation: str) -> str:

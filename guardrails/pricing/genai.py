@@ -158,7 +158,7 @@ def _prefixed(model: str) -> Iterator[tuple[Provider, str]]:
 
 def _without_gateways(model: str) -> str:
     forms = forms_as_given(model)
-    return next(form for form in forms if form.partition("/")[0] not in GATEWAYS or form == forms[-1])
+    return next((form for form in forms if form.partition("/")[0] not in GATEWAYS), "".join(forms[-1:]))
 
 
 def _listed(provider: Provider, form: str) -> Listing | None:
@@ -186,13 +186,13 @@ def _midnight(day: date) -> datetime:
 
 
 def _rates(prices: ModelPrice) -> Iterator[tuple[str, Rate]]:
-    for key, price in vars(prices).items():
-        if price is not None:
-            meter, per = _METERS[key]
-            if isinstance(price, TieredPrices):
-                yield meter, Rate(_pico(price.base), per, tuple((tier.start, _pico(tier.price)) for tier in price.tiers))
-            else:
-                yield meter, Rate(_pico(price), per)
+    stated = {key: price for key, price in vars(prices).items() if price is not None}
+    for key, price in stated.items():
+        meter, per = _METERS[key]
+        if isinstance(price, TieredPrices):
+            yield meter, Rate(_pico(price.base), per, tuple((tier.start, _pico(tier.price)) for tier in price.tiers))
+        else:
+            yield meter, Rate(_pico(price), per)
 
 
 def _pico(price_usd: Decimal) -> int:

@@ -100,27 +100,34 @@ def compose(text: str, path: str) -> Composed:
     """Plain values of a YAML text, with their positions and the problems in it; never raises."""
     text = text.removeprefix("\ufeff")
     composer = _Composer(text, path)
-    if (character := _NOT_TEXT.search(text)) is not None:
-        breaks = list(_LINE_BREAK.finditer(text, 0, character.start()))
-        start = breaks[-1].end() if breaks else 0
-        name = "NUL" if character[0] == "\0" else f"U+{ord(character[0]):04X}"
-        composer.report(len(breaks), character.start() - start, "bad-character", f"the character {name} is not allowed in YAML")
-        return Composed(None, None, tuple(composer.problems))
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     plain: Plain = None
     root: Node | None = None
+    loader = None
     try:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
         plain, root = composer.document(loader.get_event)
     except _Stop:
         pass
     except yaml.MarkedYAMLError as error:
         line, column = composer.within(*syntax_place(error))
         composer.report(line, column, *syntax_sentence(error, composer.line_at(line), column))
-    except yaml.YAMLError as error:
-        composer.report(0, 0, "yaml-syntax", f"YAML cannot be read: {error}".partition("\n")[0])
+    except (yaml.YAMLError, UnicodeEncodeError) as error:
+        composer.report(*_bad_character(text, error))
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return Composed(plain, root, tuple(composer.problems))
+
+
+def _bad_character(text: str, error: Exception) -> tuple[int, int, str, str]:
+    """What the reader below the parser, which says no line, did not take."""
+    character = _NOT_TEXT.search(text)
+    if character is None:
+        return 0, 0, "yaml-syntax", f"YAML cannot be read: {error}".partition("\n")[0]
+    breaks = list(_LINE_BREAK.finditer(text, 0, character.start()))
+    start = breaks[-1].end() if breaks else 0
+    name = "NUL" if character[0] == "\0" else f"U+{ord(character[0]):04X}"
+    return len(breaks), character.start() - start, "bad-character", f"the character {name} is not allowed in YAML"
 
 
 class _Stop(Exception):
@@ -186,7 +193,10 @@ class _Composer:
 
     def _value(self, event: _Event, depth: int) -> tuple[Plain, Node]:
         """The value that begins with an event, whatever it is."""
-        if type(event) is AliasEvent:
+        kind = type(event)
+        if kind is MappingStartEvent and event.anchor is None and event.tag is None and depth < MAX_DEPTH:
+            return self._mapping(depth + 1, event.start_mark)
+        if kind is AliasEvent:
             return self._alias(event)
         mark: Mark = event.start_mark
         tag = getattr(event, "tag", None)

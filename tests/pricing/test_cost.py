@@ -186,6 +186,13 @@ def test_audio_parts_are_charged_at_their_rate_within_their_whole(book: PriceBoo
     assert cost(usage, book.quote("gpt-realtime", at=AT).price) == 34_080_000
 
 
+def test_cached_images_are_charged_at_the_rate_of_cached_images(book: PriceBook) -> None:
+    """Acceptance 65."""
+    # gpt-image-1: text 5, cached 1.25, images 10, cached images 2.50: 100 x 5,000 + 300 x 10,000 + 50 x 1,250 + 150 x 2,500
+    usage = Usage(input_tokens=400, input_image_tokens=300, cache_read_tokens=200, cache_read_image_tokens=150, output_tokens=0)
+    assert cost(usage, book.quote("gpt-image-1", at=AT).price) == 3_937_500
+
+
 def test_parts_larger_than_their_whole_are_charged_up_to_it_and_named(book: PriceBook) -> None:
     """Acceptance 65."""
     # 1,000 prompt tokens, 800 of them cached, 900 of them images, of which the provider does not say how many were cached.

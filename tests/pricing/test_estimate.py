@@ -140,6 +140,21 @@ def test_an_audio_call_is_held_at_audio_rates(book: PriceBook) -> None:
     assert estimate(Call(model="gpt-realtime", input_tokens=100, max_output_tokens=10), quote, 0).cost_nano_usd == 560_000
 
 
+def test_a_hold_is_at_the_dearer_of_input_and_cached_input_and_of_output_and_reasoning() -> None:
+    quote = quoted(
+        input_tokens=Rate(USD), cache_read_tokens=Rate(2 * USD), output_tokens=Rate(3 * USD), output_reasoning_tokens=Rate(4 * USD)
+    )
+    # 10 x 2,000 + 5 x 4,000
+    assert estimate(Call(model="m", input_tokens=10, max_output_tokens=5), quote, 0).cost_nano_usd == 40_000
+
+
+def test_an_image_call_for_output_alone_has_no_input_rate() -> None:
+    quote = quoted(output_tokens=Rate(USD), output_image_tokens=Rate(30 * USD))
+    # 10 x 30,000
+    assert estimate(Call(model="m", max_output_tokens=10, operation="image"), quote, 0).cost_nano_usd == 300_000
+    assert estimate(Call(model="m", input_tokens=1, max_output_tokens=10, operation="image"), quote, 0).cost_nano_usd is None
+
+
 def test_an_amount_beyond_the_ledger_is_unknown() -> None:
     assert estimate(Call(model="m", units={"gpu_hour": 10**12}), quoted(gpu_hour=Rate(10**21, 1)), 0).cost_nano_usd is None
 

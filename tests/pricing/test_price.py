@@ -13,7 +13,7 @@ from guardrails.pricing.price import Price, Quote, Rate, quote_from_text, quote_
 AT = datetime(2026, 1, 15, tzinfo=UTC)
 
 whole = st.integers(0, 10**18)
-names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 rates = st.builds(
     Rate, price_pico_usd=whole, per=st.integers(1, 10**9), tiers=st.lists(st.tuples(whole, whole), max_size=3).map(tuple), minimum=whole
 )

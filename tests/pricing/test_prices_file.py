@@ -11,6 +11,7 @@ from guardrails.core.usage import Usage
 from guardrails.pricing.book import PriceBook
 from guardrails.pricing.cost import cost
 from guardrails.pricing.price import Quote
+from guardrails.source.problem import Problem
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 TEXT = """\
@@ -145,10 +146,12 @@ def test_an_alias_says_what_a_deployment_is_at_a_provider_that_nobody_lists() ->
     assert azure.price.name == "genai-prices 0.2.3 azure/gpt-5.2"
 
 
-def problems_of(text: str) -> list[str]:
+def problems_of(text: str) -> list[Problem]:
     with pytest.raises(InvalidPolicy) as raised:
         PriceBook.open(text, "policies/prices.yaml")
-    return [str(problem) for problem in raised.value.problems]
+    problems = [problem for problem in raised.value.problems if isinstance(problem, Problem)]
+    assert {problem.path for problem in problems} == {"policies/prices.yaml"}
+    return problems
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -175,42 +178,67 @@ aliases:
   z: Z
   y: [x]
 """
-    at = "policies/prices.yaml:"
-    assert problems_of(text) == [
-        f"{at}3:52: `-1` is negative",
-        f"{at}4:5: key `from` is missing",
-        f"{at}5:5: `c` has no price; write `input_usd_per_mtok`, `output_usd_per_mtok` or `usd_per_unit`, 0 for free",
-        f"{at}6:34: unknown key `inptu_usd_per_mtok`, did you mean `input_usd_per_mtok`?",
-        f"{at}7:59: `gpu_hour` must be text, not a list",
-        f"{at}8:54: `0.0000000000001` is finer than a millionth of a millionth of a USD (12 decimals)",
-        f"{at}9:34: `provider` has no value",
-        f"{at}10:22: `yesterday` is neither a date such as `2026-09-01` nor an instant such as `2026-09-01T08:00:00Z`",
-        f"{at}10:49: `0` must be 1 or more",
-        f"{at}10:73: `1.75e7` is more than 1,000,000 USD per million tokens",
-        f"{at}11:73: `input_tokens` has a price per million tokens already",
-        f"{at}12:22: `I` has a price from 2026-01-01T00:00:00Z already, on line 11",
-        f"{at}13:13: ` ` is empty",
-        f"{at}15:3: `a*` has a wildcard; an alias is one name for one model",
-        f"{at}17:3: `C` is the same alias as `c`; names are compared without case",
-        f"{at}17:6: `e` is an alias itself; name the model that it stands for",
-        f"{at}18:6: `c` is an alias itself; name the model that it stands for",
-        f"{at}19:6: `z` is an alias of itself",
-        f"{at}20:6: `y` must be text, not a list",
+    assert [(problem.line, problem.column, problem.code) for problem in problems_of(text)] == [
+        (3, 54, "negative"),
+        (4, 5, "missing-key"),
+        (5, 5, "no-price"),
+        (6, 34, "unknown-key"),
+        (7, 59, "wrong-shape"),
+        (8, 54, "too-fine"),
+        (9, 34, "empty-value"),
+        (10, 22, "bad-time"),
+        (10, 49, "too-small"),
+        (10, 73, "too-large"),
+        (11, 72, "duplicate-price"),
+        (12, 22, "duplicate-price"),
+        (13, 13, "bad-name"),
+        (15, 3, "bad-name"),
+        (17, 3, "duplicate-alias"),
+        (17, 6, "alias-chain"),
+        (18, 6, "alias-chain"),
+        (19, 6, "alias-loop"),
+        (20, 6, "wrong-shape"),
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    ("entry", "message"),
     [
-        ("version: 2\n", "prices.yaml:1:10: `version` is always 1; not `2`"),
-        ("prices: []\n", "prices.yaml:1:1: key `version` is missing"),
-        ("version: 1\nprices:\n", "prices.yaml:2:1: `prices` has no value"),
-        ("version: 1\nrules: []\n", "prices.yaml:2:1: unknown key `rules`"),
-        ("- version: 1\n", "prices.yaml:1:1: the file must be a mapping, not a list"),
+        (
+            "{model: c, from: 2026-01-01}",
+            "`c` has no price; write `input_usd_per_mtok`, `output_usd_per_mtok` or `usd_per_unit`, 0 for free",
+        ),
+        (
+            "{model: c, from: 2026-01-01, input_usd_per_mtok: 0.0000000000001}",
+            "`0.0000000000001` is finer than a millionth of a millionth of a USD (12 decimals)",
+        ),
+        (
+            "{model: c, from: 2026-01-01, usd_per_unit: {gpu_hour: 1e10}}",
+            "`1e10` is more than 1,000,000,000 USD per unit",
+        ),
+        (
+            "{model: a, from: 2026-01-01T00:00:00Z, output_usd_per_mtok: 1}",
+            "`a` has a price from 2026-01-01T00:00:00Z already, on line 3",
+        ),
     ],
 )
-def test_a_file_of_another_shape_is_refused(text: str, problem: str) -> None:
-    assert problems_of(text) == [f"policies/{problem}"]
+def test_a_problem_says_what_would_be_right(entry: str, message: str) -> None:
+    text = f"version: 1\nprices:\n  - {{model: a, from: 2026-01-01, input_usd_per_mtok: 1}}\n  - {entry}\n"
+    assert [(problem.line, problem.message) for problem in problems_of(text)] == [(4, message)]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "code"),
+    [
+        ("version: 2\n", 1, "bad-value"),
+        ("prices: []\n", 1, "missing-key"),
+        ("version: 1\nprices:\n", 2, "empty-value"),
+        ("version: 1\nrules: []\n", 2, "unknown-key"),
+        ("- version: 1\n", 1, "wrong-shape"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused(text: str, line: int, code: str) -> None:
+    assert [(problem.line, problem.code) for problem in problems_of(text)] == [(line, code)]
 
 
 @given(st.integers(0, 10**6 - 1), st.integers(0, 10**12 - 1), st.integers(0, 10**6))

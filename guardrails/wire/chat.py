@@ -9,9 +9,10 @@ OpenRouter, Perplexity, Together and OpenAI-compatible servers; Gemini through i
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from guardrails.core.usage import Usage
-from guardrails.wire.field import added, count, dollars, field, first_count, items, quantity, text
+from guardrails.wire.field import added, count, dollars, field, first_count, quantity, text
 from guardrails.wire.origin import Origin
 from guardrails.wire.reading import Reading
 from guardrails.wire.shape import DONE, Shape
@@ -31,7 +32,7 @@ _CACHE_WRITE = (
     ("prompt_tokens_details", "cache_creation_tokens"),  # LiteLLM
     ("cache_creation_input_tokens",),
 )
-_TICKS_PER_USD = 10**10
+_TICK_EXPONENT = 10  # xAI states its cost in ten-thousand-millionths of a USD
 _ENDED = ("completed", "failed", "cancelled", "expired", "incomplete")
 
 
@@ -72,7 +73,7 @@ class ChatTally:
         reading.cost_usd = _cost(counts)
         seconds = quantity(counts, "prompt_audio_seconds")
         if seconds:
-            reading.units["input_audio_seconds"] = seconds
+            reading.units["audio_seconds"] = seconds
         searches = first_count(counts, ("server_tool_use_details", "web_search_requests"), ("num_search_queries",))
         if searches:
             reading.units["web_searches"] = searches
@@ -108,6 +109,7 @@ def _read_output(counts: object, reading: Reading, *, thinks_outside: bool) -> N
         completion = 0  # embeddings
     if completion is not None and prompt is not None and total is not None and thinks_outside:
         completion = max(completion, total - prompt)
+        reading.reasoning_tokens = max(reading.reasoning_tokens, completion - (count(counts, "completion_tokens") or 0))
     elif completion is not None and apart:
         completion = added(completion, apart)
     reading.output_tokens = completion
@@ -126,5 +128,38 @@ def _thinks_outside(host: str, model: str | None) -> bool:
     return "gemini" in name or "grok" in name or host.endswith(("googleapis.com", "x.ai")) or not (host or name)
 
 
-def _cost(counts: object) -> object:
-    raise NotImplementedError
+def _cost(counts: object) -> Decimal | None:
+    """What the answer says that it cost: OpenRouter, Perplexity (`cost.total_cost`) and xAI (ticks) do."""
+    stated = dollars(counts, "cost")
+    if stated is not None and field(counts, "is_byok") is True:
+        # Paid with a key of one's own: `cost` is OpenRouter's fee alone, the provider charges the rest.
+        upstream = dollars(counts, "cost_details", "upstream_inference_cost")
+        return None if upstream is None else stated + upstream
+    if stated is None:
+        stated = dollars(counts, "cost", "total_cost")
+    if stated is None:
+        ticks = count(counts, "cost_in_usd_ticks")
+        return None if ticks is None else Decimal(ticks).scaleb(-_TICK_EXPONENT)
+    return stated
+
+
+def knows(event: object) -> bool:
+    """Whether an event is a chat completion, a chunk of one, or an object of an assistants run."""
+    kind = text(event, "object") or ""
+    return (
+        kind.startswith(("chat.completion", "text_completion", "thread."))
+        or isinstance(field(event, "choices"), (list, tuple))
+        or knows_counts(field(event, "usage"))
+    )
+
+
+def knows_counts(counts: object) -> bool:
+    """Whether a usage object counts `prompt_tokens`."""
+    return count(counts, "prompt_tokens") is not None or count(counts, "completion_tokens") is not None
+
+
+def _told(origin: Origin) -> bool:
+    return _PATH.search(origin.path) is not None
+
+
+SHAPE = Shape("openai chat", ChatTally, _told, knows, knows_counts, "usage")

@@ -1,0 +1,1 @@
+"""Ratios against floors and peers; see README.md."""

@@ -1,0 +1,117 @@
+"""Fresh ledgers for a benchmark, on SQLite and PostgreSQL, and a session that remembers what was written."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from guardrails import Gate
+from guardrails.db import migrate
+from guardrails.db.connect import connect
+from guardrails.db.session import Row, Session, Statement, open_session
+from tests.database.server import postgres
+
+POLICY = """\
+version: 1
+rules:
+  - id: company-month
+    kind: spend_limit
+    limit: 1_000_000 USD
+    window: month
+"""
+
+Transaction = list[tuple[Statement, list[Row]]]
+
+
+@dataclass
+class Written:
+    """What went to the database: the statements and rows of each transaction, in order."""
+
+    transactions: list[Transaction] = field(default_factory=list)
+    _open: Transaction = field(default_factory=list)
+
+    def add(self, batches: Sequence[tuple[Statement, Sequence[Row]]], *, commit: bool) -> None:
+        self._open += [(statement, list(rows)) for statement, rows in batches if rows]
+        if commit:
+            self.transactions.append(self._open)
+            self._open = []
+
+
+class Recording:
+    """A session that remembers what it writes."""
+
+    def __init__(self, session: Session, written: Written) -> None:
+        self._session = session
+        self._written = written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def write(self, batches: Sequence[tuple[Statement, Sequence[Row]]], *, commit: bool) -> None:
+        self._session.write(batches, commit=commit)
+        self._written.add(batches, commit=commit)
+
+
+@contextmanager
+def databases() -> Iterator[dict[str, Any]]:
+    """For each kind of database a function that makes a fresh, migrated one and gives its URL."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(postgres())
+        count = iter(range(10_000))
+
+        def sqlite() -> str:
+            url = f"sqlite:///{folder / f'bench{next(count)}.db'}"
+            migrate.upgrade(url)
+            return url
+
+        def postgresql() -> str:
+            url = server.url(server.create_database())
+            migrate.upgrade(url)
+            return str(url)
+
+        yield {"sqlite": sqlite, "postgresql": postgresql}
+
+
+@contextmanager
+def gate(url: str, written: Written | None = None, policy: str = POLICY) -> Iterator[Gate]:
+    """A Gate on a database, its writes remembered where asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "policy.yaml").write_text(policy)
+        with Gate.open(folder, url) as opened:
+            if written is not None:
+                opened._ledger.session = Recording(open_session(opened._engine), written)  # type: ignore[assignment] # noqa: SLF001 - a stand-in
+            yield opened
+
+
+def replay(url: str, transactions: Sequence[Transaction]) -> None:
+    """Write the same rows with the plain driver, in the same transactions, as durably: the floor."""
+    engine = connect(url)
+    with engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        if isinstance(raw, sqlite3.Connection):
+            cursor = raw.cursor()
+            for transaction in transactions:
+                cursor.execute("BEGIN IMMEDIATE")
+                for statement, rows in transaction:
+                    cursor.executemany(statement.text, rows)
+                cursor.execute("COMMIT")
+        else:
+            assert raw is not None
+            raw.autocommit = True
+            raw.prepare_threshold = 1
+            native = [[(statement.text.replace("?", "%s"), rows) for statement, rows in transaction] for transaction in transactions]
+            for written in native:
+                with raw.pipeline():
+                    raw.execute("BEGIN")
+                    driver = raw.cursor()
+                    for text, rows in written:
+                        driver.executemany(text, rows)
+                    raw.execute("COMMIT")
+            raw.autocommit = False
+    engine.dispose()

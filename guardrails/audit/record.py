@@ -9,6 +9,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from pydantic_core import to_json
+
 from guardrails.core.balance import Amounts
 from guardrails.core.call import Call
 from guardrails.core.hashing import hashed
@@ -36,7 +38,12 @@ def call_facts(call: Call) -> dict[str, object]:
 
 def facts_key(facts: Mapping[str, object]) -> bytes:
     """The hash by which the same request id is known to be the same call."""
-    return hashed(json.dumps(facts, ensure_ascii=False, sort_keys=True))
+    return hashed(json_text(facts))
+
+
+def json_text(value: object) -> str:
+    """Compact JSON; the same values in the same order have the same text."""
+    return to_json(value).decode()
 
 
 def differing_fields(call: Call, body: str) -> tuple[str, ...]:
@@ -87,7 +94,7 @@ def record_row(  # noqa: PLR0913 - what a decision does not know of its own reco
         decision.holds.output_tokens,
         None if decision.expires_at is None else to_us(decision.expires_at),
         decision.saved_nano_usd,
-        json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        json_text(body),
     )
 
 

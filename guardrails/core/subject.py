@@ -88,5 +88,10 @@ def checked_subject(labels: Mapping[str, str], problems: list[str]) -> dict[str,
 
 def subject_key(labels: Mapping[str, str]) -> bytes:
     """16 bytes that name a subject: the hash of its folded labels. Expects labels as `checked_subject` gives them."""
-    folded = [(name, label_key(value)) for name, value in sorted(labels.items())]
+    return _subject_key(tuple(labels.items()))
+
+
+@lru_cache(maxsize=65_536)
+def _subject_key(labels: tuple[tuple[str, str], ...]) -> bytes:
+    folded = [(name, label_key(value)) for name, value in sorted(labels)]
     return hashlib.blake2b(json.dumps(folded, ensure_ascii=False).encode(), digest_size=16).digest()

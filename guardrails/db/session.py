@@ -158,10 +158,11 @@ class PostgresSession:
         self._begin_with_next = True
 
     def read(self, *queries: tuple[Statement, Sequence[object]]) -> list[list[Row]]:
+        # Fetching inside the pipeline would flush it a second time.
         with self._raw.pipeline():
             self._begin_if_due()
-            cursors = [self._raw.execute(_native(statement.text), list(values), prepare=True) for statement, values in queries]
-            return [cursor.fetchall() for cursor in cursors]
+            cursors = [self._raw.execute(_native(statement.text), values, prepare=True) for statement, values in queries]
+        return [cursor.fetchall() for cursor in cursors]
 
     def write(self, batches: Sequence[tuple[Statement, Sequence[Row]]], *, commit: bool) -> None:
         with self._raw.pipeline():

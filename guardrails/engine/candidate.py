@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from guardrails.core.balance import Amounts, BalanceRef
@@ -25,6 +25,16 @@ Quotes = Callable[[Call, str], Quote]
 """What the price book says of a model for a call; `call.model` itself or the model of a downgrade."""
 
 
+Met = tuple[Mapping[str, str], tuple[tuple[Rule, BalanceRef | None], ...]]
+"""Folded labels, and the rules met, each with the balance that it counts under."""
+
+TOKEN_ATTRIBUTES = frozenset({"input_tokens", "output_tokens"})
+"""What conditions can look at that differs from call to call of the same kind."""
+
+_REMEMBERED = 16_384
+_EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
 class Ruleset:
     """A policy set made ready to decide: its rules indexed, its balances named.
 
@@ -38,6 +48,13 @@ class Ruleset:
         self.eras = dict(eras or {})
         self.places = {tier.name: place for place, tier in enumerate(policies.tiers)}
         self._periods: dict[tuple[object, ...], Period] = {}
+        self._met: dict[tuple[object, ...], tuple[datetime, datetime, Met]] = {}
+        self._looks_at_tokens = any(
+            condition.attribute in TOKEN_ATTRIBUTES
+            for rule in policies.rules
+            for match in (rule.match, *rule.excepts)
+            for condition in match
+        )
         self._tiers: dict[tuple[str, ...], str | None] = {}
 
     def tier_of(self, forms: tuple[str, ...]) -> str | None:
@@ -75,6 +92,27 @@ class Ruleset:
             period = self._periods[key] = window.period(at)
         return period
 
+    def met(self, call: Call, quote: Quote, tier: str | None, bound: Estimate, at: datetime) -> Met:
+        """The folded labels of a call, and the rules that it meets with a model; remembered while every window in it lasts.
+
+        Calls of one subject, model and operation meet the same rules unless conditions look at token counts.
+        """
+        tokens = (bound.input_tokens, bound.output_tokens) if self._looks_at_tokens else None
+        name = (tuple(call.subject.items()), quote.forms, quote.provider, call.operation, tokens)
+        remembered = self._met.get(name)
+        if remembered is not None and remembered[0] <= at < remembered[1]:
+            return remembered[2]
+        labels = folded(call.subject)
+        facts = Facts(labels, quote.forms, quote.provider, tier, fold(call.operation), bound.input_tokens, bound.output_tokens)
+        met = labels, matches(self, facts, call.subject, at)
+        periods = [ref.period for _, ref in met[1] if ref is not None]
+        first = max((period.start for period in periods if period.start is not None), default=_EARLIEST)
+        last = min((period.end for period in periods if period.end is not None), default=_LATEST)
+        if len(self._met) >= _REMEMBERED:
+            self._met.clear()
+        self._met[name] = (first, last, met)
+        return met
+
     def balance_ref(self, rule: Rule, labels: Mapping[str, str], shown: Mapping[str, str], at: datetime) -> BalanceRef | None:
         """The balance that a fact with these labels counts under; None where the rule keeps none."""
         if rule.limits is None or (rule.window is not None and rule.window.kind is WindowKind.CALL):
@@ -82,9 +120,6 @@ class Ruleset:
         keys = tuple([labels.get(label, NONE) for label in rule.per])
         values = tuple([shown.get(label, NONE) for label in rule.per])
         return _ref(rule.id, rule.fingerprint, self.eras.get(rule.id, 0), rule.limits.measure, rule.per, keys, values, self.period(rule, at))
-
-
-_REMEMBERED = 16_384
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -134,9 +169,7 @@ def candidate(ruleset: Ruleset, call: Call, model: str, quotes: Quotes, at: date
     held_nano_usd = cost if cost is not None else 0 if isinstance(defaults.unknown_price, Answer) else defaults.unknown_price
     holds = Amounts(held_nano_usd, bound.input_tokens, bound.output_tokens, 1)
     tier = ruleset.tier_of(quote.forms)
-    labels = folded(call.subject)
-    facts = Facts(labels, quote.forms, quote.provider, tier, fold(call.operation), bound.input_tokens, bound.output_tokens)
-    matched = matches(ruleset, facts, call.subject, at)
+    labels, matched = ruleset.met(call, quote, tier, bound, at)
     return Candidate(model, call.subject, labels, quote, tier, bound, holds, cost is None, matched)
 
 

@@ -99,7 +99,7 @@ _ORDER = {Effect.DENY: 0, Effect.DOWNGRADE: 1, Effect.WARN: 2, Effect.ALLOW: 3}
 def _sorted(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     """Those that decide first; otherwise in the order in which they were found."""
     found = list(reasons)
-    if len(found) > 1:
+    if len(found) > 1 and any(reason.effect is not Effect.ALLOW for reason in found):
         found.sort(key=lambda reason: (not decides(reason), _ORDER[reason.effect]))
     return tuple(found)
 

@@ -67,15 +67,17 @@ def carry_out(ledger: Ledger, operations: Sequence[Operation[Any]]) -> None:
     needed: dict[bytes, BalanceRef] = {}
     pause_s = _FIRST_PAUSE_S
     reconnects = 0
+    sweep = False
     for attempt in range(1, MAX_TRIES + 1):
         try:
             if ledger.session is None:
                 ledger.session = open_session(ledger.engine)
-            _attempt(ledger, ledger.session, operations, needed, again=attempt > 1)
+            _attempt(ledger, ledger.session, operations, needed, again=attempt > 1, sweep=sweep)
         except Restart as restart:
             _roll_back(ledger)
             needed.update({ref.key: ref for ref in restart.needed})
-            if not restart.needed and attempt > 1:
+            sweep = sweep or restart.sweep
+            if not (restart.needed or restart.sweep) and attempt > 1:
                 _pause(pause_s)
         except GuardrailsError:
             _roll_back(ledger)
@@ -102,11 +104,13 @@ def carry_out(ledger: Ledger, operations: Sequence[Operation[Any]]) -> None:
     raise translation(RuntimeError(message), ledger.url)
 
 
-def _attempt(ledger: Ledger, session: Session, operations: Sequence[Operation[Any]], needed: dict[bytes, BalanceRef], *, again: bool) -> None:
+def _attempt(  # noqa: PLR0913 - what one try depends on
+    ledger: Ledger, session: Session, operations: Sequence[Operation[Any]], needed: dict[bytes, BalanceRef], *, again: bool, sweep: bool
+) -> None:
     book = Book(session, ledger.org, ledger.known)
     hold_ids = [hold_id for operation in operations for hold_id in operation.hold_ids]
     record_ids = [record_id for operation in operations for record_id in (operation.ids if again else operation.record_ids)]
-    now_us, records = book.begin(_caller_us(ledger, session, operations), hold_ids, record_ids)
+    now_us, records = book.begin(_caller_us(ledger, session, operations), hold_ids, record_ids, sweep=sweep)
     if book.generation != ledger.active.generation:
         session.rollback()
         ledger.active = ledger.reload()

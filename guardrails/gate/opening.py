@@ -17,7 +17,7 @@ from guardrails.core.model_name import fold
 from guardrails.core.window import Period
 from guardrails.db import tables
 from guardrails.db.session import Statement, insert
-from guardrails.engine.candidate import Ruleset, folded, matches
+from guardrails.engine.candidate import TOKEN_ATTRIBUTES, Ruleset, folded, matches
 from guardrails.ledger.book import Book, Restart
 from guardrails.ledger.seeding import FactGroup, facts_of
 from guardrails.policy.match import Facts
@@ -25,7 +25,6 @@ from guardrails.pricing.price import Quote, quote_from_text
 
 _OPEN = Statement(f"{insert(tables.opening, ignore=True).text} RETURNING key")
 _OPENED = Statement("SELECT key FROM opening WHERE org = ? AND key IN ?*")
-_TOKEN_ATTRIBUTES = frozenset({"input_tokens", "output_tokens"})
 
 
 @dataclass(slots=True)
@@ -105,7 +104,7 @@ def facts_of_usage(  # noqa: PLR0913 - the facts, one by one
 def _looks_at_tokens(ruleset: Ruleset, rule_id: str) -> bool:
     rule = next(rule for rule in ruleset.policies.rules if rule.id == rule_id)
     conditions = [*rule.match, *(condition for excepted in rule.excepts for condition in excepted)]
-    return any(condition.attribute in _TOKEN_ATTRIBUTES for condition in conditions)
+    return any(condition.attribute in TOKEN_ATTRIBUTES for condition in conditions)
 
 
 def _opening_key(ref: BalanceRef) -> bytes:

@@ -64,23 +64,26 @@ class Booked:
     assumed_input_tokens: int = 0
     assumed_output_tokens: int = 0
     entries: int = 0
+    unpriced: int = 0
     partial: bool = False
 
     @property
     def may_sink(self) -> bool:
         """Whether the total may become less: it was not complete."""
-        return self.partial or bool(self.assumed_nano_usd or self.assumed_input_tokens or self.assumed_output_tokens)
+        return self.partial or bool(self.unpriced or self.assumed_nano_usd or self.assumed_input_tokens or self.assumed_output_tokens)
 
 
-BOOKED_COLUMNS = tuple(name for name in Booked.__dataclass_fields__ if name not in ("entries", "partial"))
+BOOKED_COLUMNS = tuple(name for name in Booked.__dataclass_fields__ if name not in ("entries", "unpriced", "partial"))
 """The columns of table `entry` that `booked` adds up; it looks at `marks` too."""
 
 
 def booked(rows: Sequence[Mapping[str, object]]) -> Booked:
     """The sum of entries, as rows of table `entry` by column, oldest first; what is unknown adds only its assumed part."""
     total = {name: sum(int(str(row[name] or 0)) for row in rows) for name in BOOKED_COLUMNS}
-    partial = bool(rows) and "partial" in str(rows[-1]["marks"] or "").split(",")
-    return Booked(**total, entries=len(rows), partial=partial)
+    marks = [str(row["marks"] or "").split(",") for row in rows]
+    # An entry that stands in the place of one of unknown cost is marked so: reports count the two as one, or none, without a price.
+    unpriced = sum((row["cost_nano_usd"] is None) - ("replaces" in its) for row, its in zip(rows, marks, strict=True))
+    return Booked(**total, entries=len(rows), unpriced=unpriced, partial=bool(marks) and "partial" in marks[-1])
 
 
 def usage_entry(  # noqa: PLR0913 - an entry is these facts
@@ -142,17 +145,19 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
         marks.append("overrun")
     if before.entries:
         marks.append("difference")
-        if before.assumed_nano_usd and total is not None:
+        if before.unpriced:
             marks.append("replaces")
     if lower:
         marks.append("lower")
     settlement = Settlement(hold.id, attempt, total, assumed_nano, tuple(marks), booked=True)
     moved = any((cost_rest, input_rest, output_rest, requests, *counts.values(), *assumed))
-    if before.entries and not moved and not (before.may_sink and total is not None and not usage.partial):
+    completes = (before.partial and not usage.partial) or (before.unpriced and total is not None)
+    if before.entries and not moved and not completes:
         return None, replace(settlement, booked=False)
+    key = hashed(GATE, hold.id, attempt, part, before.entries)
     entry = Entry(
-        key=hashed(GATE, hold.id, attempt, part, before.entries),
-        content=hashed(GATE, hold.id, attempt, part, before.entries),
+        key=key,
+        content=key,
         source=GATE,
         at_us=hold.at_us,
         recorded_us=recorded_us,

@@ -22,11 +22,19 @@ _HOLD_COLUMNS = (
     "r.id, r.at_us, r.generation, r.verdict, r.subject, r.model, r.provider, r.tier, r.operation, r.quote, r.route, "
     "r.held_nano_usd, r.held_input_tokens, r.held_output_tokens"
 )
-_ACTIVE = Statement("SELECT generation FROM active WHERE org = ? FOR SHARE")
-_ACTIVE_NOW = Statement("SELECT generation, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint FROM active WHERE org = ? FOR SHARE")
-_HOLDS = Statement("SELECT id, expires_us FROM live_hold WHERE org = ? AND (id IN ?* OR expires_us <= ?) ORDER BY id FOR UPDATE")
 # statement_timestamp() is stable within a statement, so that the index on expires_us serves; clock_timestamp() is not.
-_HOLDS_NOW = Statement(_HOLDS.text.replace("<= ?", "<= (extract(epoch FROM statement_timestamp()) * 1000000)::bigint"))
+_SERVER_US = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
+_ACTIVE_AT = Statement(
+    "SELECT a.generation, 0, EXISTS (SELECT 1 FROM live_hold h WHERE h.org = a.org AND h.expires_us <= ?) "
+    "FROM active a WHERE a.org = ? FOR SHARE OF a"
+)
+_ACTIVE_NOW = Statement(_ACTIVE_AT.text.replace("a.generation, 0", f"a.generation, {_SERVER_US}").replace("<= ?", f"<= {_SERVER_US}"))
+_HOLDS = Statement("SELECT id, expires_us FROM live_hold WHERE org = ? AND id IN ?* ORDER BY id FOR UPDATE")
+_HOLDS_AT = Statement(
+    # `org` stands on both sides, so that each side of the OR has an index of its own.
+    "SELECT id, expires_us FROM live_hold WHERE (org = ? AND id IN ?*) OR (org = ? AND expires_us <= ?) ORDER BY id FOR UPDATE"
+)
+_HOLDS_NOW = Statement(_HOLDS_AT.text.replace("<= ?", f"<= {_SERVER_US}"))
 _DECIDED = Statement(f"SELECT {_HOLD_COLUMNS} FROM record r WHERE r.org = ? AND r.id IN ?*")  # noqa: S608 - columns
 _SEEDED = Statement("SELECT hold, balance FROM seeded_hold WHERE org = ? AND hold IN ?*")
 _ROUTES = Statement("SELECT key, balance FROM route WHERE org = ? AND key IN ?*")
@@ -56,10 +64,16 @@ class History:
 
 
 class Restart(Exception):  # noqa: N818 - a signal between two functions, never raised to users
-    """The transaction must start again: the set changed, or balances turned out to be needed that are not locked."""
+    """The transaction must start again: the set changed, or rows turned out to be needed that are not locked.
 
-    def __init__(self, needed: Iterable[BalanceRef] = ()) -> None:
+    Attributes:
+        needed: balances to lock from the start.
+        sweep: lock the holds that are past their time, too.
+    """
+
+    def __init__(self, needed: Iterable[BalanceRef] = (), *, sweep: bool = False) -> None:
         self.needed = tuple(needed)
+        self.sweep = sweep
         super().__init__()
 
 
@@ -113,38 +127,48 @@ class Book:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def begin(self, at_us: int | None, hold_ids: Sequence[str], record_ids: Sequence[str]) -> tuple[int, dict[str, dict[str, Any]]]:
+    def begin(
+        self, at_us: int | None, hold_ids: Sequence[str], record_ids: Sequence[str], *, sweep: bool
+    ) -> tuple[int, dict[str, dict[str, Any]]]:
         """Start the transaction and lock holds: those asked for and those past their time.
 
         Args:
             at_us: the caller's or the host's clock; None asks the server for its own.
             record_ids: decisions that may be there already, by id.
+            sweep: lock the holds past their time too; without it, meeting one starts the transaction again, since
+                all holds must be locked in one order.
 
         Returns:
             The ledger's instant in microseconds, and the records that are there, by id.
+
+        Raises:
+            Restart: a hold is past its time.
         """
-        session = self.session
+        org, session, named = self.org, self.session, list(hold_ids)
         session.begin()
-        named = list(hold_ids)
-        holds = (_HOLDS_NOW, (self.org, named or [""])) if at_us is None else (_HOLDS, (self.org, named or [""], at_us))
-        queries: list[tuple[Statement, Sequence[object]]] = [(_ACTIVE_NOW if at_us is None else _ACTIVE, (self.org,)), holds]
+        queries: list[tuple[Statement, Sequence[object]]] = [(_ACTIVE_NOW, (org,)) if at_us is None else (_ACTIVE_AT, (at_us, org))]
+        if sweep:
+            some = named or [""]
+            queries.append((_HOLDS_NOW, (org, some, org)) if at_us is None else (_HOLDS_AT, (org, some, org, at_us)))
+        elif named:
+            queries.append((_HOLDS, (org, named)))
         if named:
-            queries.append((_DECIDED, (self.org, named)))
+            queries.append((_DECIDED, (org, named)))
         if record_ids:
-            queries.append((_RECORDS, (self.org, list(record_ids))))
-        active, live, *more = session.read(*queries)
-        self.generation = active[0][0]
-        now_us = at_us if at_us is not None else int(active[0][1])
-        rows = more.pop(0) if named else []
-        known = {row[0] for row in rows}
-        unnamed = [row[0] for row in live if row[0] not in known]
+            queries.append((_RECORDS, (org, list(record_ids))))
+        results = session.read(*queries)
+        self.generation, server_us, some_expired = results.pop(0)[0]
+        if some_expired and not sweep:
+            raise Restart(sweep=True)
+        expires = dict(results.pop(0)) if sweep or named else {}
+        rows = results.pop(0) if named else []
+        unnamed = sorted(expires.keys() - {row[0] for row in rows})
         if unnamed:
-            rows += session.read((_DECIDED, (self.org, unnamed)))[0]
-        expires = dict(live)
+            rows += session.read((_DECIDED, (org, unnamed)))[0]
         self.holds = {row[0]: _hold(row, expires[row[0]]) for row in rows if row[0] in expires}
         self.ended = {row[0]: _hold(row, None) for row in rows if row[0] not in expires}
-        records = [dict(zip(_RECORD_COLUMNS, row, strict=True)) for row in more[0]] if record_ids else []
-        return now_us, {record["id"]: record for record in records}
+        records = [dict(zip(_RECORD_COLUMNS, row, strict=True)) for row in results[0]] if record_ids else []
+        return int(server_us) if at_us is None else at_us, {record["id"]: record for record in records}
 
     def histories(self, ids: Sequence[str]) -> dict[str, History]:
         """What the ledger has of decisions whose hold no longer lives, or never did, by id; unknown ids are left out."""

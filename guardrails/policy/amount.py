@@ -38,11 +38,11 @@ _UNITS = {
     "request": Measure.REQUESTS,
 }
 _AMOUNT = re.compile(r"([0-9]+(?:_[0-9]+)*)(\.[0-9]+)?([kKMGB])? ([a-z ]+|USD)")
-_LOOSE = re.compile(r"([-+\u2212]?)\s*([$€£¥]?)\s*([0-9][0-9_,]*(?:\.[0-9_]*)?|\.[0-9]+)\s*([kKmMgGbB]?)(?![A-Za-z])\s*(.*)")
+_LOOSE = re.compile(r"([-+\u2212]?)\s*([$€£¥]?)\s*([0-9][0-9_,]*+(?:\.[0-9_]*+)?|\.[0-9]++)\s*(?:([kKmMgGbB])(?![A-Za-z]))?\s*(.*)")
 _NO_NUMBER = re.compile(r"[-+]?\.?(nan|inf|infinity|unlimited|none)\b", re.IGNORECASE)
 _SHARE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?%")
 _DOWNGRADE = re.compile(r"downgrade to (\S.*)")
-_SIGNS = {"€": "EUR", "£": "GBP", "¥": "JPY"}
+_SIGNS = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY"}
 
 DENY = Deny()
 WARN = Warn()
@@ -59,7 +59,9 @@ def amount_of(text: str, kind: RuleKind) -> Amount:
         raise _unreadable(text, kind)
     whole, fraction, suffix, unit = written.groups()
     measure = _UNITS.get(unit)
-    if measure is None or measure not in MEASURES[kind]:
+    if measure is None:
+        raise _unreadable(text, kind)
+    if measure not in MEASURES[kind]:
         raise _wrong_unit(text, text.removesuffix(unit), unit, kind)
     if measure is not Measure.USD:
         return Amount(scaled_count(text, whole, fraction, suffix), measure)
@@ -91,11 +93,9 @@ def _unreadable(text: str, kind: RuleKind) -> Mistake:
     sign, currency, number, suffix, unit = loose.groups()
     if sign in {"-", "\u2212"} and any(digit in number for digit in "123456789"):
         return Mistake(code="negative", message=f"{quoted(text)} is negative")
-    if currency in _SIGNS:
-        return _wrong_unit(text, "", _SIGNS[currency], kind)
     number = ("0" if number.startswith(".") else "") + number.replace(",", "_")
-    suffix = suffix.upper() if suffix in {"m", "g", "b"} else suffix
-    unit = " ".join(unit.split()) or ("USD" if currency else "")
+    suffix = suffix.upper() if suffix in {"m", "g", "b"} else suffix or ""
+    unit = _SIGNS.get(unit or currency, " ".join(unit.split()))
     if not unit:
         return Mistake(code="no-unit", message=f"{quoted(text)} has no unit", hint=f"{number}{suffix} {MEASURES[kind][0].value}")
     unit = "USD" if unit.casefold() == "usd" else unit.casefold() if unit.casefold() in _UNITS else unit

@@ -14,6 +14,7 @@ from guardrails.source.problem import nearest, quoted
 Report = Callable[..., None]
 """`report(loc, code, message, hint=None, *, key=False)` adds a problem with a value, or its key, of the rule at hand."""
 
+BAD_NAME = "{} is no name for a label: letters, digits, `_`, `.` and `-`, not starting with a digit"
 _COUNTS = frozenset({"input_tokens", "output_tokens"})
 _NUMERIC = {"over": Test.OVER, "under": Test.UNDER, "between": Test.BETWEEN}
 
@@ -39,8 +40,8 @@ class Conditions:
         if type(written) is str and attribute not in CALL_ATTRIBUTES and _is_plain(attribute, written):
             condition = self._known[attribute, written] = Condition(attribute, Test.IN, frozenset((label_key(written),)), text=written)
             return condition
-        if attribute not in CALL_ATTRIBUTES and (problem := label_name_problem(attribute)) is not None:
-            report(loc, "bad-label-name", problem, key=True)
+        if attribute not in CALL_ATTRIBUTES and label_name_problem(attribute) is not None:
+            report(loc, "bad-label-name", BAD_NAME.format(quoted(attribute)), key=True)
         if isinstance(written, TestDocument):
             return self._test(attribute, written, loc, report)
         return self._one_of(attribute, written, Test.IN, loc, report)

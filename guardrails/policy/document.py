@@ -191,7 +191,7 @@ class LimitRuleDocument(AnyRuleDocument):
 
     per: IfGiven[Words] = None
     """A label or a list of labels: each value, or combination of values, has a balance of its own; absent: one for all."""
-    at: IfGiven[dict[Share, ActionText]] = None
+    at: IfGiven[dict[Share, ActionText]] = Field(default=None, json_schema_extra={"additionalProperties": False})
     """Shares of the limit, which may pass 100%, to `warn`, `deny` or `downgrade to TIER` (or a model). `{100%: deny}` when absent."""
 
 

@@ -12,7 +12,7 @@ from guardrails.core.quantity import Amount
 from guardrails.core.subject import CALL_ATTRIBUTES, NONE, label_key, label_name_problem, label_value_problem, written_form
 from guardrails.core.window import Window, WindowKind
 from guardrails.policy.amount import DENY, share_of
-from guardrails.policy.condition import Conditions
+from guardrails.policy.condition import BAD_NAME, Conditions
 from guardrails.policy.document import (
     WEEKDAYS,
     AnyRuleDocument,
@@ -145,8 +145,10 @@ class _Resolver:
 
     def _label(self, name: str, label: LabelDocument) -> LabelRule:
         loc = ("labels", name)
-        if (problem := label_name_problem(name)) is not None:
-            self._report(loc, "bad-label-name", problem, key=True)
+        if name in CALL_ATTRIBUTES:
+            self._report(loc, "bad-label-name", f"{quoted(name)} is read from the call, a label needs another name", key=True)
+        elif label_name_problem(name) is not None:
+            self._report(loc, "bad-label-name", BAD_NAME.format(quoted(name)), key=True)
         values: dict[str, str] | None = None
         if label.values is not None:
             values = {}
@@ -255,8 +257,8 @@ class _Resolver:
                 self._report(
                     loc, "bad-per", f"`per` takes labels of the subject, {quoted(label)} is read from the call; use `match` for it"
                 )
-            elif (problem := label_name_problem(label)) is not None:
-                self._report(loc, "bad-label-name", problem)
+            elif label_name_problem(label) is not None:
+                self._report(loc, "bad-label-name", BAD_NAME.format(quoted(label)))
             elif label in labels[:place]:
                 self._report(loc, "duplicate-value", f"{quoted(label)} is in `per` already")
         return labels

@@ -80,10 +80,17 @@ def _refused(details: ErrorDetails, loc: Loc) -> Complaint:
     mistake = details.get("ctx", {}).get("error")
     if isinstance(mistake, Mistake):
         return Complaint(loc, mistake.code, mistake.message, mistake.hint, about_key)
-    if details["type"] == "too_short":
-        return Complaint(loc, "empty-value", f"{_subject(loc)} is empty")
+    if details["type"] in {"too_short", "too_long"}:
+        return _wrong_length(loc, details.get("ctx", {}))
     message = str(mistake) if isinstance(mistake, ValueError) else f"{_subject(loc)}: {details['msg'][:1].lower()}{details['msg'][1:]}"
     return Complaint(loc, "bad-value", message, None, about_key)
+
+
+def _wrong_length(loc: Loc, context: Mapping[str, Any]) -> Complaint:
+    length, wanted = context["actual_length"], context.get("min_length") or context.get("max_length")
+    if not length:
+        return Complaint(loc, "empty-value", f"{_subject(loc)} is empty")
+    return Complaint(loc, "wrong-length", f"{_subject(loc)} takes {wanted} items, not {length}")
 
 
 def _no_such_value(loc: Loc, written: object, context: Mapping[str, Any]) -> Complaint:

@@ -224,7 +224,9 @@ class _Composer:
     def _alias(self, event: _Event) -> tuple[Plain, Node]:
         anchored = self._anchors.get(event.anchor)
         if anchored is None:
-            self._report_at(event.start_mark, "unknown-alias", f"no anchor `&{event.anchor}` stands before this alias")
+            self._report_at(
+                event.start_mark, "unknown-alias", f"`*{event.anchor}` is an alias without an anchor before it, quote it if it is text"
+            )
             raise _Stop
         if anchored.node is None:
             self._report_at(event.start_mark, "alias-loop", f"the alias `*{event.anchor}` stands inside what it names")

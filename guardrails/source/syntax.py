@@ -17,6 +17,7 @@ _SENTENCES = (
     ("found unexpected end of stream", "a quote is not closed"),
     ("found unknown escape character", "a `\\` in double quotes begins an escape, use single quotes or `\\\\`"),
     ("found unexpected document indicator", "a quote is not closed"),
+    ("did not find expected alphabetic or numeric character", "a value cannot begin with `*` or `&`, quote it"),
     ("found undefined tag handle", "custom tags are not allowed, values are read as they are written"),
 )
 

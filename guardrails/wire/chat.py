@@ -3,7 +3,7 @@
 Read here: chat completions, completions, embeddings and assistants runs of OpenAI; Azure, Mistral, Groq, DeepSeek, xAI,
 OpenRouter, Perplexity, Together and OpenAI-compatible servers; Gemini through its OpenAI-compatible endpoint.
 
-`prompt_tokens` includes cached and written tokens, `completion_tokens` includes reasoning, except where `_thinks_outside` says.
+`prompt_tokens` includes cached and written tokens, `completion_tokens` includes reasoning, except where `_read_output` says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from decimal import Decimal
 
 from guardrails.core.usage import Usage
-from guardrails.wire.field import added, count, dollars, field, first_count, quantity, text
+from guardrails.wire.field import added, count, dollars, field, first_count, largest_count, quantity, text
 from guardrails.wire.origin import Origin
 from guardrails.wire.reading import Reading
 from guardrails.wire.shape import DONE, Shape
@@ -69,7 +69,7 @@ class ChatTally:
         counts = self._counts
         reading = Reading(model=self._model or self._origin.model, response_id=self._id, service_tier=self._tier)
         _read_input(counts, reading)
-        _read_output(counts, reading, thinks_outside=_thinks_outside(self._origin.host, reading.model))
+        _read_output(counts, reading, self._origin.host)
         reading.cost_usd = _cost(counts)
         seconds = quantity(counts, "prompt_audio_seconds")
         if seconds:
@@ -82,8 +82,8 @@ class ChatTally:
 
 def _read_input(counts: object, reading: Reading) -> None:
     prompt = count(counts, "prompt_tokens")
-    reading.cache_read_tokens = first_count(counts, *_CACHE_READ) or 0
-    reading.cache_write_unknown_tokens = first_count(counts, *_CACHE_WRITE) or 0
+    reading.cache_read_tokens = largest_count(counts, *_CACHE_READ) or 0
+    reading.cache_write_unknown_tokens = largest_count(counts, *_CACHE_WRITE) or 0
     missed = count(counts, "prompt_cache_miss_tokens")
     if missed is not None and count(counts, "prompt_cache_hit_tokens") is not None:
         reading.input_tokens = missed
@@ -100,18 +100,18 @@ def _read_input(counts: object, reading: Reading) -> None:
             reading.share(modality, whole, cached)
 
 
-def _read_output(counts: object, reading: Reading, *, thinks_outside: bool) -> None:
+def _read_output(counts: object, reading: Reading, host: str) -> None:
     prompt, completion = count(counts, "prompt_tokens"), count(counts, "completion_tokens")
     total = count(counts, "total_tokens")
-    apart = added(count(counts, "reasoning_tokens"), count(counts, "citation_tokens")) or 0  # Perplexity bills them beside completion
     reading.reasoning_tokens = first_count(counts, ("completion_tokens_details", "reasoning_tokens"), ("reasoning_tokens",)) or 0
     if completion is None and prompt is not None and total == prompt:
         completion = 0  # embeddings
-    if completion is not None and prompt is not None and total is not None and thinks_outside:
+    if completion is not None and prompt is not None and total is not None and _thinks_outside(host, reading.model):
         completion = max(completion, total - prompt)
         reading.reasoning_tokens = max(reading.reasoning_tokens, completion - (count(counts, "completion_tokens") or 0))
-    elif completion is not None and apart:
-        completion = added(completion, apart)
+    elif completion is not None and (host.endswith("perplexity.ai") or "sonar" in (reading.model or "").casefold()):
+        # Perplexity bills these beside the completion.
+        completion = added(completion, count(counts, "reasoning_tokens"), count(counts, "citation_tokens"))
     reading.output_tokens = completion
     for modality in ("audio", "image", "video"):
         part = count(counts, "completion_tokens_details", f"{modality}_tokens")

@@ -58,6 +58,11 @@ def first_count(node: object, *paths: tuple[str, ...]) -> int | None:
     return None
 
 
+def largest_count(node: object, *paths: tuple[str, ...]) -> int | None:
+    """The largest of the counts under the paths: one thing in several spellings, of which a 0 must not hide another."""
+    return max((found for path in paths if (found := count(node, *path)) is not None), default=None)
+
+
 def quantity(node: object, *names: str) -> Decimal | None:
     """A count of units that may have decimals (seconds), exact or rounded up to nine of them; None where it cannot be one."""
     number = _decimal(field(node, *names))

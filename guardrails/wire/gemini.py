@@ -58,7 +58,7 @@ class GeminiTally:
         for modality in _MODALITIES:
             _read_modality(counts, modality, reading)
         if self._queries:
-            reading.units["web_searches"] = len(self._queries)
+            reading.units["web_searches"] = 1 if _pays_by_prompt(reading.model) else len(self._queries)
         return reading.usage() if counts is not None else None
 
 
@@ -77,9 +77,7 @@ def _read_modality(counts: object, modality: str, reading: Reading) -> None:
     if whole:
         known = bool(items(counts, "cache_tokens_details")) or not reading.cache_read_tokens
         reading.share(modality, whole, _of(counts, "cache_tokens_details", modality) or 0 if known else None)
-    made = first_count({"made": _of(counts, "candidates_tokens_details", modality)}, ("made",))
-    if made is None:
-        made = _of(counts, "response_tokens_details", modality)
+    made = added(_of(counts, "candidates_tokens_details", modality), _of(counts, "response_tokens_details", modality))
     if made:
         setattr(reading, f"output_{modality}_tokens", made)
 
@@ -93,6 +91,11 @@ def _of(counts: object, details: str, modality: str) -> int | None:
             if str(getattr(field(detail, "modality"), "value", field(detail, "modality"))).casefold() == modality
         )
     )
+
+
+def _pays_by_prompt(model: str | None) -> bool:
+    """Whether grounding is charged by the prompt, as it was before Gemini 3, and not by the search."""
+    return (model or "").casefold().startswith(("gemini-1", "gemini-2"))
 
 
 def _tier(counts: object) -> str | None:

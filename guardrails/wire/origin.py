@@ -17,9 +17,7 @@ class Origin:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def origin(
-    host: str | None = None, path: str | None = None, model: str | None = None, headers: Mapping[str, str] | None = None
-) -> Origin:
+def origin(host: str | None = None, path: str | None = None, model: str | None = None, headers: Mapping[str, str] | None = None) -> Origin:
     """The origin as the caller names it, folded."""
     return Origin(
         host=(host or "").strip().casefold().partition(":")[0],

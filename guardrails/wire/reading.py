@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 
+from guardrails.core.errors import InvalidCall
 from guardrails.core.usage import Usage
 
 _WHOLES = {
@@ -81,4 +82,7 @@ class Reading:
                 setattr(self, part, limit)
                 self.clamped.append(part)
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Usage(**values)
+        try:
+            return Usage(**values)
+        except InvalidCall:  # every count alone can be, but a sum of some is beyond all bounds
+            return None

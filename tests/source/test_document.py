@@ -1,0 +1,94 @@
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from guardrails.source.complaint import LIST, TEXT, shape_of
+from guardrails.source.document import read_document
+
+TEXT_OF_ANIMALS = """\
+owner: ana
+animals:
+  - kind: cat
+    lives: nine
+  - {kind: dog, name: rex}
+"""
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Cat(Strict):
+    kind: Literal["cat"]
+    lives: str
+
+
+class Dog(Strict):
+    kind: Literal["dog"]
+    name: Annotated[Annotated[str, Tag(TEXT)] | Annotated[list[str], Tag(LIST)], Discriminator(shape_of)]
+
+
+class Home(Strict):
+    owner: str
+    animals: list[Annotated[Cat | Dog, Field(discriminator="kind")]] = Field(default=[], max_length=3)
+
+
+def said(text: str) -> list[str]:
+    read = read_document(text, "home.yaml", Home)
+    assert (read.value is None) == bool(read.problems)
+    return [str(problem) for problem in read.problems]
+
+
+def test_reads_a_document_with_the_position_of_every_key_and_value() -> None:
+    read = read_document(TEXT_OF_ANIMALS, "home.yaml", Home)
+    assert read.value == Home(owner="ana", animals=[Cat(kind="cat", lives="nine"), Dog(kind="dog", name="rex")])
+    assert read.mark(("animals", 0, "lives")) == (4, 12)
+    assert read.mark(("animals", 0, "lives"), key=True) == (4, 5)
+    assert read.mark(("animals", 1)) == (5, 5)
+    assert read.mark(("animals", 1, "name")) == (5, 23)
+    assert read.mark(()) == (1, 1)
+    assert read.item_lines(("animals",)) == [3, 5]
+    assert read.item_lines(("owner",)) == []
+
+
+def test_places_what_is_not_there_at_what_is_around_it() -> None:
+    read = read_document(TEXT_OF_ANIMALS, "home.yaml", Home)
+    assert read.mark(("animals", 0, "tail")) == (3, 5)
+    assert read.mark(("animals", 7)) == (3, 3)
+    assert read.mark(("animals", 0, "tail"), key=True) == (3, 5)
+
+
+def test_takes_a_byte_order_mark() -> None:
+    assert said("\ufeffowner: ana\n") == []
+
+
+def test_says_all_mistakes_at_once_in_their_order() -> None:
+    assert said("animals:\n  - {kind: catt, lives: 9}\n  - {kind: dog, name: {}}\n  - {kind: cat, lifes: 9}\nowner: [a]\n") == [
+        "home.yaml:2:12: `kind` is `cat` or `dog`, not `catt`, did you mean `cat`?",
+        "home.yaml:3:23: `name` must be text or a list, not a mapping",
+        "home.yaml:4:17: unknown key `lifes`, did you mean `lives`?",
+        "home.yaml:5:8: `owner` must be text, not a list",
+    ]
+
+
+def test_says_of_a_key_of_another_kind_that_this_kind_takes_it_not() -> None:
+    assert said("owner: a\nanimals: [{kind: dog, name: rex, lives: 7}]\n") == ["home.yaml:2:34: a `dog` takes no `lives`"]
+
+
+def test_says_duplicates_and_wrong_values_together() -> None:
+    assert said("owner: a\nowner: b\nanimals: cat\n") == [
+        "home.yaml:2:1: duplicate key `owner`, first on line 1",
+        "home.yaml:3:10: `animals` must be a list, not text",
+    ]
+
+
+def test_says_how_many_items_a_list_takes() -> None:
+    assert said("owner: a\nanimals: [" + "{kind: dog, name: rex}," * 4 + "]\n") == ["home.yaml:2:10: `animals` takes 3 items, not 4"]
+
+
+def test_says_what_a_missing_or_empty_kind_lacks() -> None:
+    assert said("owner: a\nanimals: [{name: rex}, {kind: , name: rex}, {kind: [cat]}, ]\n") == [
+        "home.yaml:2:11: key `kind` is missing",
+        "home.yaml:2:25: `kind` has no value",
+        "home.yaml:2:52: `kind` must be text, not a list",
+    ]

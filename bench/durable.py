@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Any
 
-from bench.ledgers import Written, databases, gate, replay
+from bench.ledgers import Written, databases, gate, replayer
 from guardrails import Call, Gate, Usage
 from guardrails.db.connect import connect, reading
 from guardrails.ledger.verify import verify
@@ -58,12 +58,10 @@ def one_round(fresh: Any, callers: int, pairs: int) -> tuple[float, float, float
     engine.dispose()
     assert verification.ok, verification.findings
     assert verification.checked["records"] == pairs // callers * callers + 1
-    floor_url = fresh()
-    with gate(floor_url) as opened:
-        opened.settle(opened.reserve(CALL), USAGE)
-    began = time.perf_counter()
-    replay(floor_url, written.transactions)
-    floor_s = time.perf_counter() - began
+    with replayer(fresh()) as replay:
+        began = time.perf_counter()
+        replay(written.transactions)
+        floor_s = time.perf_counter() - began
     done = pairs // callers * callers
     return done / ours_s, done / floor_s, 2 * done / len(written.transactions)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from guardrails import Gate
+from guardrails import Call, Gate
 from guardrails.db import migrate
 from guardrails.db.connect import connect
 from guardrails.db.session import Row, Session, Statement, open_session
@@ -89,29 +89,41 @@ def gate(url: str, written: Written | None = None, policy: str = POLICY) -> Iter
             yield opened
 
 
-def replay(url: str, transactions: Sequence[Transaction]) -> None:
-    """Write the same rows with the plain driver, in the same transactions, as durably: the floor."""
+@contextmanager
+def replayer(url: str) -> Iterator[Callable[[Sequence[Transaction]], None]]:
+    """A function that writes the same rows with the plain driver, in the same transactions, as durably: the floor.
+
+    The database first gets the policy set and balances that the rows refer to.
+    """
+    with gate(url) as opened:
+        opened.preview(Call(model="gpt-5-mini"))
     engine = connect(url)
     with engine.connect() as connection:
-        raw = connection.connection.driver_connection
+        raw: Any = connection.connection.driver_connection
         if isinstance(raw, sqlite3.Connection):
             cursor = raw.cursor()
-            for transaction in transactions:
-                cursor.execute("BEGIN IMMEDIATE")
-                for statement, rows in transaction:
-                    cursor.executemany(statement.text, rows)
-                cursor.execute("COMMIT")
+
+            def write_sqlite(transactions: Sequence[Transaction]) -> None:
+                for transaction in transactions:
+                    cursor.execute("BEGIN IMMEDIATE")
+                    for statement, rows in transaction:
+                        cursor.executemany(statement.text, rows)
+                    cursor.execute("COMMIT")
+
+            yield write_sqlite
         else:
-            assert raw is not None
             raw.autocommit = True
             raw.prepare_threshold = 1
-            native = [[(statement.text.replace("?", "%s"), rows) for statement, rows in transaction] for transaction in transactions]
-            for written in native:
-                with raw.pipeline():
-                    raw.execute("BEGIN")
-                    driver = raw.cursor()
-                    for text, rows in written:
-                        driver.executemany(text, rows)
-                    raw.execute("COMMIT")
+
+            def write_postgres(transactions: Sequence[Transaction]) -> None:
+                for transaction in transactions:
+                    with raw.pipeline():
+                        raw.execute("BEGIN")
+                        driver = raw.cursor()
+                        for statement, rows in transaction:
+                            driver.executemany(statement.text.replace("?", "%s"), rows)
+                        raw.execute("COMMIT")
+
+            yield write_postgres
             raw.autocommit = False
     engine.dispose()

@@ -31,14 +31,35 @@ class Problem(Protocol):
     def __str__(self) -> str: ...
 
 
+class RefusalReason(Protocol):
+    """One reason of a refusal; the engine's `Reason` is one."""
+
+    @property
+    def rule(self) -> str: ...
+
+    @property
+    def message(self) -> str: ...
+
+
 class Refusal(Protocol):
-    """What `Denied` needs of a decision; the engine's `Decision` is one."""
+    """What `Denied` says of a decision; the engine's `Decision` is one."""
 
     @property
     def id(self) -> str: ...
 
     @property
+    def requested_model(self) -> str: ...
+
+    @property
+    def reasons(self) -> Sequence[RefusalReason]: ...
+
+    @property
+    def rules(self) -> Sequence[str]: ...
+
+    @property
     def message(self) -> str: ...
+
+    def as_json(self) -> dict[str, object]: ...
 
 
 class GuardrailsError(Exception):

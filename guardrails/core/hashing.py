@@ -7,9 +7,6 @@ import hashlib
 
 def hashed(*parts: object) -> bytes:
     """16 bytes over the texts of some parts, each with its length, so that no two lists of parts have the same bytes."""
-    texts = [str(part).encode("utf-8", "surrogatepass") for part in parts]
-    digest = hashlib.blake2b(digest_size=16)
-    for text in texts:
-        digest.update(b"%d:" % len(text))
-        digest.update(text)
-    return digest.digest()
+    texts = [str(part) for part in parts]
+    named = "".join([f"{len(text)}:{text}" for text in texts])
+    return hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -41,4 +41,5 @@ def amount_for_people(value: int, measure: Measure) -> str:
     if measure is Measure.USD:
         whole, _, decimals = usd_for_people(value).partition(".")
         return f"{int(whole):,}.{decimals} USD" if whole != "-0" else f"-0.{decimals} USD"
-    return f"{value:,} {measure.value}"
+    unit = measure.value.removesuffix("s") if value == 1 else measure.value
+    return f"{value:,} {unit}"

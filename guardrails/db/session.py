@@ -71,6 +71,17 @@ def open_session(engine: Engine) -> Session:
     if engine.dialect.name == "sqlite":
         assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - tells the type checker which driver it is
         return SqliteSession(connection, raw)
+    raw.autocommit = True  # transactions begin where `begin` says so
+    raw.prepare_threshold = 1
+    return PostgresSession(connection, raw)
+
+
+def session_within(connection: Connection) -> Session:
+    """A session that reads inside the transaction of a connection, which begins and ends it."""
+    raw = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - tells the type checker which driver it is
+        return SqliteSession(connection, raw)
     return PostgresSession(connection, raw)
 
 
@@ -151,8 +162,6 @@ class PostgresSession:
     def __init__(self, connection: Connection, raw: Any) -> None:  # noqa: ANN401 - psycopg is imported only by the driver
         self.connection = connection
         self._raw = raw
-        raw.autocommit = True  # transactions begin where `begin` says so
-        raw.prepare_threshold = 1
 
     def begin(self) -> None:
         self._begin_with_next = True

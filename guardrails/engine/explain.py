@@ -49,6 +49,8 @@ def _what(reason: Reason) -> str:
     if reason.held:
         used.append(f"{amount_for_people(reason.held, measure)} held")
     until = "" if reason.window.end is None else f" until {rfc3339(reason.window.end)}"
+    if measure is Measure.REQUESTS:
+        return f"{' and '.join(used)} of {limit}{_scope(reason)}{until}, this call is one more{_consequence(reason)}"
     needs = f"this call has no known price and holds {requested}" if reason.unpriced else f"this call needs up to {requested}"
     return f"{' and '.join(used)} of {limit}{_scope(reason)}{until}, {needs}{_consequence(reason)}"
 

@@ -30,7 +30,7 @@ from guardrails.gate.budgets import Budget, Budgets
 from guardrails.gate.combine import Combiner
 from guardrails.gate.operations import Abandon, Extend, Operation, Release, Reserve, Settle
 from guardrails.gate.settling import Settlement
-from guardrails.ledger.publications import active_publication, publish
+from guardrails.ledger.publications import active_publication, lock_publications, publish
 from guardrails.policy.load import load_policies
 
 T = TypeVar("T")
@@ -83,6 +83,7 @@ class Gate:
                         raise PolicyUnreadable(msg)
                 else:
                     with engine.connect() as connection, connection.begin():
+                        lock_publications(connection, org)
                         generation = publish(
                             connection,
                             org,
@@ -163,7 +164,7 @@ class Gate:
 
     async def areserve_many(self, calls: Iterable[Call]) -> list[Decision]:
         """`reserve_many` for asynchronous code."""
-        reserving = asyncio.get_running_loop().run_in_executor(None, self._submit, self._reserving(calls))
+        reserving = self._submit_task(self._reserving(calls))
         try:
             return await asyncio.shield(reserving)
         except asyncio.CancelledError:
@@ -218,8 +219,13 @@ class Gate:
         return self._combiner.submit(operation)
 
     async def _asubmit(self, operation: Operation[T]) -> T:
-        # Shielded: a cancelled task must not leave it unknown whether its operation was booked half.
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._submit, operation))
+        # Shielded: what is under way ends the same, whether its task is cancelled or not.
+        return await asyncio.shield(self._submit_task(operation))
+
+    def _submit_task(self, operation: Operation[T]) -> asyncio.Future[T]:
+        if self._process != os.getpid():
+            self._after_fork()
+        return self._combiner.submit_task(operation)
 
     def _carry_out(self, operations: Sequence[Operation[Any]]) -> None:
         carry_out(self._ledger, operations)
@@ -229,7 +235,7 @@ class Gate:
         if not reserving.cancelled() and reserving.exception() is None:
             for decision in reserving.result():
                 if decision.allowed:
-                    reserving.get_loop().run_in_executor(None, self.release, decision, "cancelled before the call was sent")
+                    self._submit_task(Release(decision, "cancelled before the call was sent"))
 
     def _after_fork(self) -> None:
         """In a forked worker: connections belong to the parent and are left alone, locks start anew."""

@@ -47,7 +47,7 @@ def open_balances(book: Book, ruleset: Ruleset, missing: Iterable[BalanceRef], a
     holds: list[tuple[str, bytes]] = []
     for key in sorted(openings.keys() - opened):
         ref = openings[key]
-        groups, last_seq = facts_of(book, ref.period, by_tokens=_looks_at_tokens(ruleset, ref.rule))
+        groups, last_seq = facts_of(book, ref.period, by_tokens=looks_at_tokens(ruleset, ref.rule))
         row = (
             book.org,
             key,
@@ -101,7 +101,8 @@ def facts_of_usage(  # noqa: PLR0913 - the facts, one by one
     return Facts(folded(labels), forms, provider, tier, fold(operation), *bound)
 
 
-def _looks_at_tokens(ruleset: Ruleset, rule_id: str) -> bool:
+def looks_at_tokens(ruleset: Ruleset, rule_id: str) -> bool:
+    """Whether a rule has conditions on token counts."""
     rule = next(rule for rule in ruleset.policies.rules if rule.id == rule_id)
     conditions = [*rule.match, *(condition for excepted in rule.excepts for condition in excepted)]
     return any(condition.attribute in TOKEN_ATTRIBUTES for condition in conditions)

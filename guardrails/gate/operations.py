@@ -228,17 +228,19 @@ class Settle(Operation[Settlement]):
         hold = book.holds.get(self.decision_id) or (None if history is None else history.hold)
         if hold is None:
             raise UnknownDecision(self.decision_id)
-        entries, settlement = self._entries(context, hold, [] if history is None else history.entries)
         legs = _legs(context, hold)
+        entries, settlement = self._entries(context, hold, [] if history is None else history.entries, book.route_of(legs))
         if hold.live:
             book.end_hold(hold, legs)
-        book.subject(hold.subject, context.labels.get(hold.subject, {}))
-        route = book.route_of(legs)
+        if hold.subject in context.labels:
+            book.subject(hold.subject, context.labels[hold.subject])
         for entry in entries:
-            book.enter(entry.under(route), legs)
+            book.enter(entry, legs)
         return settlement
 
-    def _entries(self, context: Context, hold: Hold, booked_before: list[dict[str, Any]]) -> tuple[list[Entry], Settlement]:
+    def _entries(
+        self, context: Context, hold: Hold, booked_before: list[dict[str, Any]], route: bytes | None
+    ) -> tuple[list[Entry], Settlement]:
         """An entry for the attempt, and one for each part of it that ran on another model; none for what is booked already."""
         settled_before = any(row["attempt"] is not None for row in booked_before)
         first = sum(row["requests"] for row in booked_before) == 0
@@ -257,6 +259,7 @@ class Settle(Operation[Settlement]):
                 late=not settled_before and (hold.expires_us is None or hold.expires_us <= context.now_us),
                 first=first and part == 0,
                 recorded_us=context.now_us,
+                route=route,
             )
             settlements.append(settlement)
             if entry is not None:

@@ -73,12 +73,15 @@ class Booked:
         return self.partial or bool(self.unpriced or self.assumed_nano_usd or self.assumed_input_tokens or self.assumed_output_tokens)
 
 
+NOTHING_BOOKED = Booked()
 BOOKED_COLUMNS = tuple(name for name in Booked.__dataclass_fields__ if name not in ("entries", "unpriced", "partial"))
 """The columns of table `entry` that `booked` adds up; it looks at `marks` too."""
 
 
 def booked(rows: Sequence[Mapping[str, object]]) -> Booked:
     """The sum of entries, as rows of table `entry` by column, oldest first; what is unknown adds only its assumed part."""
+    if not rows:
+        return NOTHING_BOOKED
     total = {name: sum(int(str(row[name] or 0)) for row in rows) for name in BOOKED_COLUMNS}
     marks = [str(row["marks"] or "").split(",") for row in rows]
     # An entry that stands in the place of one of unknown cost is marked so: reports count the two as one, or none, without a price.
@@ -98,6 +101,7 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
     late: bool,
     first: bool,
     recorded_us: int,
+    route: bytes | None,
 ) -> tuple[Entry | None, Settlement]:
     """The entry that brings what is booked for an attempt to what it used; None where it is booked already.
 
@@ -110,6 +114,8 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
     priced = cost(usage, quote.price)
     stated = None if usage.cost_usd is None else usd_to_nano_rounded(usage.cost_usd)
     total = stated if stated is not None else priced
+    if total is None and before.entries and not before.unpriced:
+        total = before.cost_nano_usd  # that a later message lacks the cost does not make it unknown
     charged = hold.holds if part == 0 else None
     assumed_nano = 0 if total is not None or charged is None else charged.nano_usd
     assumed_input = 0 if usage.input_tokens is not None or charged is None else charged.input_tokens
@@ -179,6 +185,7 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
         assumed_input_tokens=assumed[1],
         assumed_output_tokens=assumed[2],
         quote=quote.id,
+        route=route,
         response=usage.response_id,
         marks=tuple(marks),
         detail=usage_detail(usage),

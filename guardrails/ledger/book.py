@@ -124,6 +124,8 @@ class Book:
         self._new_balances: list[Row] = []
         self._new_seeded: list[Row] = []
         self._records: list[Row] = []
+        self._entry_rows: list[Row] = []
+        self._further: list[tuple[Statement, Sequence[Row]]] = []
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -338,6 +340,18 @@ class Book:
             self._changed.add(key)
         self._entries.append(entry)
 
+    def enter_rows(self, rows: Iterable[Row], counted: Iterable[tuple[Iterable[bytes], Amounts]]) -> None:
+        """Book many entries at once, as rows of table `entry`, with the sums that they count under balances that are locked."""
+        for legs, spent in counted:
+            for key in legs:
+                self.balances[key].spent += spent.of(self._measures[key])
+                self._changed.add(key)
+        self._entry_rows += rows
+
+    def write_too(self, statement: Statement, rows: Sequence[Row]) -> None:
+        """Run a statement once per row with the transaction, after everything else."""
+        self._further.append((statement, rows))
+
     def route_of(self, legs: Iterable[bytes]) -> bytes | None:
         """The route of a set of balances, written with the transaction where it is new."""
         keys = tuple(sorted(legs))
@@ -387,9 +401,10 @@ class Book:
                 (insert(tables.record), self._records),
                 (insert(tables.live_hold), self._new_holds),
                 (_EXTEND_HOLD, self._extended),
-                (insert(tables.entry), [entry.row(org) for entry in self._entries]),
+                (insert(tables.entry), [*(entry.row(org) for entry in self._entries), *self._entry_rows]),
                 (insert(tables.hold_event), self._events),
                 (_END_HOLD, [(org, hold_id) for hold_id in self._ended]),
+                *self._further,
             ],
             commit=True,
         )

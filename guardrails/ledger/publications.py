@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from guardrails.db.tables import active, policy_set, publication
 
@@ -40,6 +40,12 @@ def active_publication(connection: Connection, org: str) -> Publication | None:
     if row is None:
         return None
     return Publication(row.generation, row.policy, json.loads(row.files), _eras(row.eras), row.by, row.reason, row.at_us)
+
+
+def lock_publications(connection: Connection, org: str) -> None:
+    """Wait for a publication that is under way, also where the ledger has none to lock yet."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"guardrails publication {org}"))))
 
 
 def publish(  # noqa: PLR0913 - a publication is these facts

@@ -12,6 +12,7 @@ from guardrails.db.session import Statement
 from guardrails.ledger.book import Book
 
 _FIRST_US, _LAST_US = -(2**62), 2**62
+_LAST_SEQ = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,12 @@ class FactGroup:
     hold: str | None = None
 
 
-def facts_of(book: Book, period: Period, *, by_tokens: bool) -> tuple[list[FactGroup], int]:
+def facts_of(book: Book, period: Period, *, by_tokens: bool, last_seq: int = _LAST_SEQ) -> tuple[list[FactGroup], int]:
     """Everything booked in a period: entries in groups, live holds one by one.
 
     Args:
         by_tokens: keep apart what has different token counts, for conditions on them.
+        last_seq: leave out entries after this one; those of before are what they were.
 
     Returns:
         The groups, and the number of the last entry that they include.
@@ -46,7 +48,7 @@ def facts_of(book: Book, period: Period, *, by_tokens: bool) -> tuple[list[FactG
     end = _LAST_US if period.end is None else to_us(period.end)
     org = book.org
     entries, holds, last = book.session.read(
-        (_ENTRIES_BY_TOKENS if by_tokens else _ENTRIES, (org, start, end)), (_LIVE, (org, start, end)), (_LAST, (org,))
+        (_ENTRIES_BY_TOKENS if by_tokens else _ENTRIES, (org, start, end, last_seq)), (_LIVE, (org, start, end)), (_LAST, (org,))
     )
     subjects = {bytes(row[0]) for row in entries} | {bytes(row[0]) for row in holds}
     labels = book.labels(subjects)
@@ -66,7 +68,7 @@ _ALL_INPUT = "coalesce(e.input_tokens, 0) + e.cache_read_tokens + e.cache_write_
 _SUMS = f"""CAST(sum(coalesce(e.cost_nano_usd, 0)) AS BIGINT), CAST(sum({_ALL_INPUT}) AS BIGINT), CAST(sum(coalesce(e.output_tokens, 0)) AS BIGINT),
  CAST(sum(e.requests) AS BIGINT), CAST(sum(e.assumed_nano_usd) AS BIGINT), CAST(sum(e.assumed_input_tokens) AS BIGINT),
  CAST(sum(e.assumed_output_tokens) AS BIGINT)"""
-_COUNTED = "e.org = ? AND e.at_us >= ? AND e.at_us < ? AND (e.cost_nano_usd >= 0 OR e.cost_nano_usd IS NULL OR e.corrects IS NOT NULL OR e.source = 'gate')"
+_COUNTED = "e.org = ? AND e.at_us >= ? AND e.at_us < ? AND e.seq <= ? AND (e.cost_nano_usd >= 0 OR e.cost_nano_usd IS NULL OR e.corrects IS NOT NULL OR e.source = 'gate')"
 _ENTRIES = Statement(f"SELECT e.subject, e.quote, e.provider, e.operation, 0, 0, {_SUMS} FROM entry e WHERE {_COUNTED} GROUP BY 1, 2, 3, 4")  # noqa: S608
 _ENTRIES_BY_TOKENS = Statement(
     f"""SELECT e.subject, e.quote, e.provider, e.operation, coalesce(r.held_input_tokens, {_ALL_INPUT}), coalesce(r.held_output_tokens, e.output_tokens, 0),

@@ -38,7 +38,9 @@ _UNITS = {
     "request": Measure.REQUESTS,
 }
 _AMOUNT = re.compile(r"([0-9]+(?:_[0-9]+)*)(\.[0-9]+)?([kKMGB])? ([a-z ]+|USD)")
-_LOOSE = re.compile(r"([-+\u2212]?)\s*([$€£¥]?)\s*([0-9][0-9_,]*+(?:\.[0-9_]*+)?|\.[0-9]++)\s*(?:([kKmMgGbB])(?![A-Za-z]))?\s*(.*)")
+_LOOSE = re.compile(
+    r"([-+\u2212]?)\s*([$€£¥]?)\s*([0-9][0-9_,]*+(?:\.[0-9_]*+)?|\.[0-9]++)\s*(?:([kKmMgGbB])(?![A-Za-z]))?\s*([A-Za-z ]*|[$€£¥])"
+)
 _NO_NUMBER = re.compile(r"[-+]?\.?(nan|inf|infinity|unlimited|none)\b", re.IGNORECASE)
 _SHARE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?%")
 _DOWNGRADE = re.compile(r"downgrade to (\S.*)")

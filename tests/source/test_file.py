@@ -8,9 +8,7 @@ def test_reads_the_same_text_whatever_the_system_wrote() -> None:
     assert decoded(b"a: 1\nb: 2\n", "a") == decoded(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n", "a") == "a: 1\nb: 2\n"
 
 
-@pytest.mark.parametrize(
-    ("data", "line", "column"), [(b"a: 1\nb: \xff", 2, 4), (b"\x80", 1, 1), ("ä: ".encode() + b"\xc3", 1, 4)]
-)
+@pytest.mark.parametrize(("data", "line", "column"), [(b"a: 1\nb: \xff", 2, 4), (b"\x80", 1, 1), ("ä: ".encode() + b"\xc3", 1, 4)])
 def test_says_where_a_file_is_not_utf_8(data: bytes, line: int, column: int) -> None:
     problem = decoded(data, "a.yaml")
     assert isinstance(problem, Problem)

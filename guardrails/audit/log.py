@@ -61,7 +61,7 @@ def decisions(connection: Connection, org: str, wanted: Wanted) -> Iterator[Deci
                 continue
         if row["quote"] not in quotes:
             quotes[row["quote"]] = quote_from_text(row["quote_body"])
-        decision = restored(row, quotes[row["quote"]])
+        decision = restored(dict(row), quotes[row["quote"]])
         if wanted.rule is None or _spoke(decision, wanted.rule):
             yield decision
 
@@ -175,17 +175,29 @@ def story(connection: Connection, org: str, name: str, at: datetime) -> Story | 
         row = connection.execute(query.where(record.c.org == org, record.c.request == name).order_by(record.c.at_us)).mappings().first()
     if row is None:
         return None
-    decision = restored(row, quote_from_text(row["quote_body"]))
+    decision = restored(dict(row), quote_from_text(row["quote_body"]))
     expires_us = connection.execute(select(live_hold.c.expires_us).where(live_hold.c.org == org, live_hold.c.id == decision.id)).scalar()
-    entries = [dict(each) for each in connection.execute(select(entry).where(entry.c.org == org, entry.c.decision == decision.id).order_by(entry.c.seq)).mappings()]
-    events = connection.execute(select(hold_event).where(hold_event.c.org == org, hold_event.c.hold == decision.id).order_by(hold_event.c.n)).mappings().all()
+    entries = [
+        dict(each)
+        for each in connection.execute(
+            select(entry).where(entry.c.org == org, entry.c.decision == decision.id).order_by(entry.c.seq)
+        ).mappings()
+    ]
+    events = (
+        connection.execute(select(hold_event).where(hold_event.c.org == org, hold_event.c.hold == decision.id).order_by(hold_event.c.n))
+        .mappings()
+        .all()
+    )
     return Story(
         decision,
         _outcome(decision, entries, {event["kind"] for event in events}, expires_us, to_us(at)),
         None if expires_us is None else from_us(expires_us),
         tuple(_entry_json(each) for each in entries),
-        tuple({"kind": each["kind"], "at": _instant(each["at_us"]), "expires_at": _instant(each["expires_us"]), "reason": each["reason"]} for each in events),
-        _facts(row),
+        tuple(
+            {"kind": each["kind"], "at": _instant(each["at_us"]), "expires_at": _instant(each["expires_us"]), "reason": each["reason"]}
+            for each in events
+        ),
+        _facts(dict(row)),
     )
 
 

@@ -18,6 +18,7 @@ from guardrails.engine.candidate import Candidate, Quotes, Ruleset, candidate
 from guardrails.engine.decision import Decision, Effect, Reason, Verdict, decides
 from guardrails.engine.judge import Finding, judge
 from guardrails.policy.rules import LabelRule, Mode
+from guardrails.pricing.price import Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +54,16 @@ def decide(  # noqa: PLR0913 - all that a decision depends on
     findings = judge(ruleset, asked, balances, at)
     reasons = [*refused, *(finding.reason for finding in findings)]
     verdict = Verdict.DENY
-    quoted = [asked.quote]
+    quoted = {asked.model: asked.quote}
     if not refused:
         if not any(decides(finding.reason) for finding in findings):
             verdict = Verdict.ALLOW
         else:
-            offers = _Offers(ruleset, call, asked, quotes, at)
+            offers = _Offers(ruleset, call, asked, quotes, at, quoted)
             offers.add(findings)
             while (offered := offers.next()) is not None:
                 if missing := _missing(offered, balances):
                     return missing
-                quoted.append(offered.quote)
                 further = judge(ruleset, offered, balances, at)
                 reasons += [finding.reason for finding in further]
                 if not any(decides(finding.reason) for finding in further):
@@ -88,7 +88,7 @@ def decide(  # noqa: PLR0913 - all that a decision depends on
         estimate_nano_usd=tried.estimate.cost_nano_usd if admitted else None,
         at=at,
         expires_at=at + timedelta(seconds=ttl_s) if admitted else None,
-        quotes=tuple(quoted),
+        quotes=tuple(quoted.values()),
         generation=generation,
     )
 
@@ -138,12 +138,16 @@ class _Place:
 class _Offers:
     """The downgrade targets that triggered rules offer, dearest first, each tried once."""
 
-    def __init__(self, ruleset: Ruleset, call: Call, asked: Candidate, quotes: Quotes, at: datetime) -> None:
+    def __init__(  # noqa: PLR0913 - all that a candidate depends on
+        self, ruleset: Ruleset, call: Call, asked: Candidate, quotes: Quotes, at: datetime, quoted: dict[str, Quote]
+    ) -> None:
+        """`quoted` takes in the quote of every model that is looked at: the record needs them to be decided again."""
         self._ruleset = ruleset
         self._call = call
         self._asked = asked
         self._quotes = quotes
         self._at = at
+        self._quoted = quoted
         self._targets: set[str] = set()
         self._models = {fold(asked.model)}
         self._waiting: dict[_Place, Candidate] = {}
@@ -165,6 +169,7 @@ class _Offers:
         """Of a tier the first model that fits; a model as it is named, where it fits."""
         for model in self._ruleset.models_of(target):
             offered = candidate(self._ruleset, self._call, model, self._quotes, self._at)
+            self._quoted[model] = offered.quote
             if self._fits(offered):
                 name = fold(model)
                 if name not in self._models:

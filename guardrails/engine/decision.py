@@ -43,6 +43,7 @@ class Reason:
     Attributes:
         rule: the rule's id, or the name of the default or label that spoke: `defaults.unmatched`, `labels.team`.
         model: the model that was looked at.
+        source: where it is written; the same rule of the same set may lie under another folder elsewhere.
         share: the share of the limit whose action this is; None where none applied.
         limit, spent, assumed, held, requested: numbers of `measure` before this call; None where nothing is counted.
         target: the tier or model that a downgrade asks for.
@@ -54,7 +55,7 @@ class Reason:
     effect: Effect
     mode: Mode
     model: str
-    source: Source
+    source: Source = field(compare=False)
     share: Fraction | None = None
     measure: Measure | None = None
     limit: int | None = None
@@ -134,7 +135,7 @@ class Decision:
         requested_nano_usd: the estimate for the model asked for; None where it has no price.
         at: the one instant that decided.
         expires_at: when the hold ends by itself, unless it is extended.
-        quotes: of every model that was tried.
+        quotes: of every model that was looked at, those that did not fit included.
         generation: of the policy set in the ledger; 0 in a preview without one.
     """
 

@@ -6,6 +6,7 @@ looked, is kept with the opening, so that the same facts under the same rule mus
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, and_, literal, or_, select
 
 from guardrails.core.balance import Balance, BalanceRef
 from guardrails.core.errors import InvalidPolicy, PolicyUnreadable
-from guardrails.core.instant import from_us
+from guardrails.core.instant import from_us, to_us
 from guardrails.core.quantity import amount_text
 from guardrails.core.window import Period
 from guardrails.db.session import session_within
@@ -23,10 +24,10 @@ from guardrails.engine.candidate import Ruleset
 from guardrails.gate.opening import counted_under, looks_at_tokens
 from guardrails.ledger.book import Book, Known
 from guardrails.ledger.publications import stored_files
+from guardrails.ledger.seeding import facts_of
 from guardrails.ledger.verify import Finding, balance_name
 from guardrails.policy.load import load_files
 from guardrails.policy.rules import PolicySet, Rule
-from guardrails.ledger.seeding import facts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,17 @@ def verify_seeds(connection: Connection, org: str) -> list[Finding]:
         for name, saw, proven in (("spent", seen[0], seed.amounts.spent), ("assumed", seen[1], seed.amounts.assumed)):
             if saw != proven:
                 message = f"started from {amount_text(saw, measure)} {name}, the entries of before add up to {amount_text(proven, measure)}"
-                findings.append(Finding(f"seed-{name}", _name(seed.ref), message))
+                findings.append(Finding(f"seed-{name}", balance_name(seed.ref.rule, seed.ref.scope, _us(seed.ref.period)), message))
     findings += [
-        Finding("seed-unfounded", balance_name(row.rule, row.scope, row.start_us), "started from amounts that no entry of before gives")
+        Finding(
+            "seed-unfounded",
+            balance_name(row.rule, json.loads(row.scope), row.start_us),
+            "started from amounts that no entry of before gives",
+        )
         for row in seeded.values()
     ]
     findings += [
-        Finding("opening-missing", balance_name(row.rule, row.scope, row.start_us), "its window was never opened")
+        Finding("opening-missing", balance_name(row.rule, json.loads(row.scope), row.start_us), "its window was never opened")
         for row in connection.execute(_unopened(org))
     ]
     return findings
@@ -92,7 +97,7 @@ def _opened(connection: Connection, org: str, findings: list[Finding]) -> Iterat
         rule = None if policies is None else _rule(policies, row.rule, row.fingerprint)
         if policies is None or rule is None or rule.limits is None:
             what = "its policy set is not in the ledger as it was" if policies is None else "its policy set has no such rule"
-            findings.append(Finding("opening-unproven", balance_name(row.rule, "{}", row.start_us), what))
+            findings.append(Finding("opening-unproven", balance_name(row.rule, {}, row.start_us), what))
             continue
         # A set with this rule alone is indexed at once, however many rules there are.
         ruleset = Ruleset(replace(policies, rules=(rule,)), {rule.id: row.era})
@@ -141,8 +146,11 @@ def _seeded(connection: Connection, org: str) -> dict[bytes, Any]:
 def _unopened(org: str) -> Any:  # noqa: ANN401 - a query of three columns
     same_window = or_(opening.c.start_us == balance.c.start_us, and_(opening.c.start_us.is_(None), balance.c.start_us.is_(None)))
     opened = select(literal(1)).where(
-        opening.c.org == balance.c.org, opening.c.rule == balance.c.rule, opening.c.fingerprint == balance.c.fingerprint,
-        opening.c.era == balance.c.era, same_window,
+        opening.c.org == balance.c.org,
+        opening.c.rule == balance.c.rule,
+        opening.c.fingerprint == balance.c.fingerprint,
+        opening.c.era == balance.c.era,
+        same_window,
     )
     return (
         select(balance.c.rule, balance.c.scope, balance.c.start_us)
@@ -151,7 +159,5 @@ def _unopened(org: str) -> Any:  # noqa: ANN401 - a query of three columns
     )
 
 
-def _name(ref: BalanceRef) -> str:
-    labels = ", ".join(f"{label}={value}" for label, value in ref.scope.items())
-    start = "" if ref.period.start is None else f"from {rfc3339(ref.period.start)}"
-    return " ".join(part for part in (ref.rule, labels, start) if part)
+def _us(period: Period) -> int | None:
+    return None if period.start is None else to_us(period.start)

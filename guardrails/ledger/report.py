@@ -128,7 +128,7 @@ class Report:
         }
 
 
-def report(  # noqa: PLR0913 - what a report depends on
+def report(
     connection: Connection, org: str, period: Period, by: Sequence[str], *, timezone: str, at: datetime, charges_unseen: bool
 ) -> Report:
     """Add up entries by their own instant, and decisions by theirs under the labels of their subject.
@@ -267,7 +267,10 @@ class _Folding:
         self._by = by
         self._readers = [self._reader(name, timezone) for name in by]
         labelled = any(name not in TIMES and name not in COLUMNS for name in by)
-        self.columns = [*(["subject"] if labelled else []), *dict.fromkeys("time" if name in TIMES else name for name in by if name in {*TIMES, *COLUMNS})]
+        self.columns = [
+            *(["subject"] if labelled else []),
+            *dict.fromkeys("time" if name in TIMES else name for name in by if name in {*TIMES, *COLUMNS}),
+        ]
         self._labels = _labels(connection, org) if labelled else {}
         self._sums: dict[tuple[Hashable, ...], Sums] = {}
         self._shown: dict[tuple[int, Hashable], tuple[int, str]] = {}

@@ -6,11 +6,12 @@ The database adds up and Python compares row by row, so that memory does not gro
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Connection, Select, Subquery, Table, and_, func, literal, or_, select, union
+from sqlalchemy import ColumnElement, Connection, Exists, Select, Subquery, Table, and_, func, literal, or_, select, union
 
 from guardrails.core.balance import Amounts
 from guardrails.core.instant import from_us, rfc3339
@@ -69,7 +70,10 @@ class Truth:
 
 def verify(connection: Connection, org: str) -> Verification:
     """Check every balance and every hold against the facts, in the connection's one transaction."""
-    counted = {name: connection.execute(select(func.count()).select_from(table).where(table.c.org == org)).scalar_one() for name, table in _CHECKED.items()}
+    counted = {
+        name: connection.execute(select(func.count()).select_from(table).where(table.c.org == org)).scalar_one()
+        for name, table in _CHECKED.items()
+    }
     verification = Verification(counted)
     for truth in truths(connection, org):
         if truth.measure is None:
@@ -87,9 +91,9 @@ def verify(connection: Connection, org: str) -> Verification:
     return verification
 
 
-def balance_name(rule: str, scope: str, start_us: int | None) -> str:
+def balance_name(rule: str, scope: Mapping[str, str], start_us: int | None) -> str:
     """A balance as people look for it: rule, scope and start of its window."""
-    labels = ", ".join(f"{label}={value}" for label, value in json.loads(scope).items())
+    labels = ", ".join(f"{label}={value}" for label, value in scope.items())
     start = "" if start_us is None else f"from {rfc3339(from_us(start_us))}"
     return " ".join(part for part in (rule, labels, start) if part)
 
@@ -108,7 +112,7 @@ def truths(connection: Connection, org: str) -> Iterator[Truth]:
         facts = row[len(balance.columns) :]
         nano, input_tokens, output_tokens, requests, assumed_nano, assumed_input, assumed_output = (int(value or 0) for value in facts[:7])
         held_nano, held_input, held_output, holds = (int(value or 0) for value in facts[7:])
-        name = balance_name(row.rule, row.scope, row.start_us)
+        name = balance_name(row.rule, json.loads(row.scope), row.start_us)
         measure = _MEASURES.get(row.measure)
         if measure is None:
             yield Truth(bytes(row.key), name, None, ())
@@ -136,17 +140,22 @@ def missing_balances(connection: Connection, org: str) -> list[bytes]:
     known = select(literal(1)).where(balance.c.org == org)
     found = set()
     for facts in (_spent(org), _held(org)):
-        found |= {bytes(key) for key in connection.execute(select(facts.c.key).where(~known.where(balance.c.key == facts.c.key).exists())).scalars()}
+        found |= {
+            bytes(key)
+            for key in connection.execute(select(facts.c.key).where(~known.where(balance.c.key == facts.c.key).exists())).scalars()
+        }
     return sorted(found)
 
 
-def _columns(facts: Subquery) -> list[object]:
+def _columns(facts: Subquery) -> list[ColumnElement[Any]]:
     return [column for column in facts.c if column.name != "key"]
 
 
 def _spent(org: str) -> Subquery:
     """Sums over the entries of each balance: first by route, of which there are few."""
-    cached = entry.c.cache_read_tokens + entry.c.cache_write_short_tokens + entry.c.cache_write_long_tokens + entry.c.cache_write_unknown_tokens
+    cached = (
+        entry.c.cache_read_tokens + entry.c.cache_write_short_tokens + entry.c.cache_write_long_tokens + entry.c.cache_write_unknown_tokens
+    )
     by_route = (
         select(
             entry.c.route,
@@ -205,7 +214,10 @@ def _route_findings(connection: Connection, org: str) -> list[Finding]:
     """Routes that are not what they are named after, and facts whose route is not there."""
     findings = []
     rows = connection.execute(
-        select(route.c.key, route.c.balance).where(route.c.org == org).order_by(route.c.key, route.c.balance).execution_options(yield_per=_BATCH)
+        select(route.c.key, route.c.balance)
+        .where(route.c.org == org)
+        .order_by(route.c.key, route.c.balance)
+        .execution_options(yield_per=_BATCH)
     )
     for key, legs in groupby(rows, key=lambda row: bytes(row.key)):
         if route_key(bytes(leg.balance) for leg in legs) != key:
@@ -234,7 +246,9 @@ def superfluous_holds(org: str) -> Select[tuple[str]]:
 
 def unfounded_holds(org: str) -> Select[tuple[str]]:
     """Live holds without the record of an admission."""
-    admission = select(literal(1)).where(record.c.org == live_hold.c.org, record.c.id == live_hold.c.id, record.c.verdict != "deny").exists()
+    admission = (
+        select(literal(1)).where(record.c.org == live_hold.c.org, record.c.id == live_hold.c.id, record.c.verdict != "deny").exists()
+    )
     return select(live_hold.c.id).where(live_hold.c.org == org, ~admission).order_by(live_hold.c.id)
 
 
@@ -242,7 +256,7 @@ def _admitted(org: str) -> Select[tuple[str]]:
     return select(record.c.id).where(record.c.org == org, record.c.verdict != "deny").order_by(record.c.id)
 
 
-def _fates() -> tuple[object, object, object]:
+def _fates() -> tuple[Exists, Exists, Exists]:
     """Whether the hold of a record lives, was settled, has ended otherwise."""
     lives = select(literal(1)).where(live_hold.c.org == record.c.org, live_hold.c.id == record.c.id).exists()
     settled = select(literal(1)).where(entry.c.org == record.c.org, entry.c.decision == record.c.id).exists()
@@ -274,7 +288,10 @@ def _reference_findings(connection: Connection, org: str) -> list[Finding]:
         for column, named, what in ((table.c.subject, subject.c.key, subject), (table.c.quote, quote.c.id, quote)):
             used = select(column.label("name")).where(table.c.org == org, column.is_not(None)).distinct().subquery()
             known = select(literal(1)).where(what.c.org == org, named == used.c.name).exists()
-            for name in connection.execute(select(used.c.name).where(~known)).scalars():
+            names: list[Any] = list(connection.execute(select(used.c.name).where(~known)).scalars())
+            for name in names:
                 text = name if isinstance(name, str) else bytes(name).hex()
-                findings.append(Finding(f"{what.name}-missing", text, f"a row of table {table.name} names this {what.name}, which is not there"))
+                findings.append(
+                    Finding(f"{what.name}-missing", text, f"a row of table {table.name} names this {what.name}, which is not there")
+                )
     return findings

@@ -122,12 +122,10 @@ def compose(text: str, path: str) -> Composed:
 def _bad_character(text: str, error: Exception) -> tuple[int, int, str, str]:
     """What the reader below the parser, which says no line, did not take."""
     character = _NOT_TEXT.search(text)
-    if character is None:
-        return 0, 0, "yaml-syntax", f"YAML cannot be read: {error}".partition("\n")[0]
-    breaks = list(_LINE_BREAK.finditer(text, 0, character.start()))
-    start = breaks[-1].end() if breaks else 0
-    name = "NUL" if character[0] == "\0" else f"U+{ord(character[0]):04X}"
-    return len(breaks), character.start() - start, "bad-character", f"the character {name} is not allowed in YAML"
+    at = len(text) if character is None else character.start()
+    breaks = list(_LINE_BREAK.finditer(text, 0, at))
+    name = str(error) if character is None else "NUL" if character[0] == "\0" else f"U+{ord(character[0]):04X}"
+    return len(breaks), at - (breaks[-1].end() if breaks else 0), "bad-character", f"the character {name} is not allowed in YAML"
 
 
 class _Stop(Exception):

@@ -15,7 +15,6 @@ from guardrails.wire.reading import Reading
 from guardrails.wire.shape import DONE, Shape
 
 _PATH = re.compile(r"(^|/anthropic)/v1/messages$|/publishers/anthropic/models/[^/]+:(stream)?rawpredict$")
-_EVENTS = ("message", "message_start", "message_delta")
 _TOOLS = {"web_search_requests": "web_searches", "web_fetch_requests": "web_fetches", "code_execution_requests": "code_executions"}
 _FIELDS = (
     "input_tokens",
@@ -120,17 +119,12 @@ def _all_input(reading: Reading) -> int:
 
 
 def knows(event: object) -> bool:
-    """Whether an event is a message or of a message's stream."""
-    kind = text(event, "type")
-    return kind == "message_start" or (kind in _EVENTS and knows_counts(field(event, "usage"))) or _knows_surely(field(event, "usage"))
-
-
-def _knows_surely(counts: object) -> bool:
-    return first_count(counts, ("cache_creation_input_tokens",), ("cache_read_input_tokens",)) is not None and knows_counts(counts)
+    """Whether an event starts a message, or has this shape's usage."""
+    return text(event, "type") == "message_start" or knows_counts(field(event, "usage"))
 
 
 def knows_counts(counts: object) -> bool:
-    """Whether a usage object counts `input_tokens` or `output_tokens`."""
+    """Whether a usage object counts `input_tokens` or `output_tokens`; OpenAI's has those names too, and is tried before."""
     return first_count(counts, ("input_tokens",), ("output_tokens",)) is not None
 
 

@@ -12,7 +12,7 @@ from guardrails.wire.reading import Reading
 from guardrails.wire.shape import DONE, Shape
 
 _INSIDE = (("response", "body"), ("result", "message"))
-_ANSWERS = (anthropic.SHAPE, openai.SHAPE, chat.SHAPE)
+_ANSWERS = (chat.SHAPE, openai.SHAPE, anthropic.SHAPE)
 
 
 class BatchTally:

@@ -20,10 +20,11 @@ from guardrails.wire.shape import DONE, Shape, Tally
 _HOST = re.compile(r"(^|\.)bedrock-runtime(-fips)?\.[^/]*amazonaws\.com(\.cn)?$")
 _PATH = re.compile(r"/(converse|converse-stream|invoke|invoke-with-response-stream)$")
 _MODEL = re.compile(r"/model/([^/]+)/")
-_VENDORS = (anthropic.SHAPE, chat.SHAPE, openai.SHAPE)
+_VENDORS = (chat.SHAPE, openai.SHAPE, anthropic.SHAPE)
 _METRICS = "amazon-bedrock-invocationMetrics"
 _HEADER = "x-amzn-bedrock-"
 _REQUEST_ID = "x-amzn-requestid"
+_MOST_DIGITS = 13
 
 
 class BedrockTally:
@@ -136,7 +137,7 @@ def _stated_in_headers(headers: Mapping[str, str]) -> dict[str, int | None]:
 
 def _header_count(headers: Mapping[str, str], name: str) -> int | None:
     written = headers.get(name, "").strip()
-    return count({name: int(written)}, name) if written.isascii() and written.isdigit() and len(written) < len("1000000000000000") else None
+    return count({name: int(written)}, name) if written.isascii() and written.isdigit() and len(written) <= _MOST_DIGITS else None
 
 
 def _header_text(headers: Mapping[str, str], name: str) -> str | None:

@@ -30,6 +30,7 @@ _FINAL_EVENTS = (
 _FINAL_STATES = ("completed", "incomplete", "failed", "cancelled", "expired")
 _INPUT_DETAILS = ("input_tokens_details", "input_token_details")  # transcriptions and realtime write the singular
 _OUTPUT_DETAILS = ("output_tokens_details", "output_token_details")
+_ANTHROPIC_COUNTS = (("cache_creation_input_tokens",), ("cache_read_input_tokens",), ("output_tokens_details", "thinking_tokens"))
 _DEFAULT_IMAGE_MODEL = "gpt-image-1"
 
 
@@ -172,7 +173,7 @@ def knows_counts(counts: object) -> bool:
     """Whether a usage object counts `input_tokens` with cached ones inside, or seconds."""
     if first_count(counts, ("input_tokens",), ("output_tokens",)) is None:
         return quantity(counts, "seconds") is not None
-    if first_count(counts, ("cache_creation_input_tokens",), ("cache_read_input_tokens",)) is not None:
+    if first_count(counts, *_ANTHROPIC_COUNTS) is not None:
         return False
     return count(counts, "total_tokens") is not None or any(field(counts, name) is not None for name in (*_INPUT_DETAILS, *_OUTPUT_DETAILS))
 

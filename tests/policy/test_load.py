@@ -161,6 +161,12 @@ def test_raises_every_problem_of_every_file_sorted() -> None:
     ]
 
 
+def test_raises_for_a_folder_what_it_raises_for_texts(tmp_path: Path) -> None:
+    with pytest.raises(InvalidPolicy) as error:
+        load_policies(written(tmp_path, {"a.yaml": ONE.replace("5", "-5")}))
+    assert str(error.value) == f"1 problem in the policy set\n{tmp_path}/a.yaml:5:12: `-5 USD` is negative"
+
+
 def test_an_id_is_unique_over_all_files() -> None:
     _, problems = check_files({"a.yaml": TWO, "b.yaml": ONE, "c.yaml": TWO})
     assert [str(problem) for problem in problems] == ["policies/c.yaml:3:9: rule id `two` is taken by the rule at policies/a.yaml:3"]

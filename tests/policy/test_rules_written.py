@@ -216,6 +216,15 @@ def test_thresholds_ascend_however_they_are_written() -> None:
     ]
 
 
+def test_rules_with_the_same_shares_and_windows_share_them() -> None:
+    text = "version: 1\nrules:\n" + "".join(
+        f"  - {{id: {name}, kind: spend_limit, limit: 5 USD, window: day, at: {{80%: warn}}}}\n" for name in "ab"
+    )
+    first, second = load_files({"a.yaml": text}).rules
+    assert first.thresholds is second.thresholds
+    assert first.window is second.window
+
+
 TIERS = "tiers: {frontier: [gpt-5.2, 'economist-*'], economy: [gpt-5-nano]}"
 
 

@@ -1,6 +1,6 @@
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from guardrails.source.complaint import LIST, TEXT, shape_of
 from guardrails.source.document import read_document
@@ -92,3 +92,28 @@ def test_says_what_a_missing_or_empty_kind_lacks() -> None:
         "home.yaml:2:25: `kind` has no value",
         "home.yaml:2:52: `kind` must be text, not a list",
     ]
+
+
+class Folder(Strict):
+    format: Literal["tree"]
+    count: Annotated[str, AfterValidator(lambda text: str(int(text)))] = "0"
+    short: Annotated[str, Field(max_length=3)] = ""
+    inner: "list[Folder]" = Field(default=[])
+
+
+def test_finds_spellings_in_documents_that_hold_themselves() -> None:
+    read = read_document("format: tree\ninner: [{format: tree, inner: [{format: tree, iner: []}]}]\n", "a", Folder)
+    assert [str(problem) for problem in read.problems] == ["a:2:46: unknown key `iner`, did you mean `inner`?"]
+
+
+def test_words_what_other_validators_refuse() -> None:
+    read = read_document("format: bush\ncount: many\nshort: long\n", "a", Folder)
+    assert [str(problem) for problem in read.problems] == [
+        "a:1:9: `format` is always `tree`, not `bush`",
+        "a:2:8: invalid literal for int() with base 10: 'many'",
+        "a:3:8: `short`: string should have at most 3 characters",
+    ]
+
+
+def test_places_everything_at_the_top_of_what_could_not_be_read() -> None:
+    assert read_document("[", "a", Home).mark(("owner",)) == (1, 1)

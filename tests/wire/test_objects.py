@@ -150,6 +150,12 @@ def test_an_anthropic_message_is_read() -> None:
     assert (named.output_tokens, named.model, named.response_id) == (50, "claude-opus-4-6", "msg_1")
 
 
+def test_counts_that_name_no_provider_are_read() -> None:
+    counts = {"input_tokens": 5, "output_tokens": 2}
+    for given in (counts, {"usage": counts}, SimpleNamespace(usage=SimpleNamespace(**counts))):
+        assert usage_of(given) == Usage(input_tokens=5, output_tokens=2)
+
+
 def test_gemini_counts_are_read_in_snake_case_with_enums() -> None:
     usage = SimpleNamespace(
         prompt_token_count=100,

@@ -332,7 +332,8 @@ def test_grounding_is_charged_by_the_search_or_by_the_prompt() -> None:
     assert by_prompt.units == {"web_searches": 1}
 
 
-BEDROCK = {"host": "bedrock-runtime.us-east-1.amazonaws.com", "path": "/model/mistral.mistral-7b-instruct-v0%3A2/invoke"}
+BEDROCK_HOST = "bedrock-runtime.us-east-1.amazonaws.com"
+INVOKE_PATH = "/model/mistral.mistral-7b-instruct-v0%3A2/invoke"
 
 
 def test_invoke_model_states_its_counts_in_headers() -> None:
@@ -352,7 +353,7 @@ def test_invoke_model_states_its_counts_in_headers() -> None:
         response_id="req-1",
     )
     for sent in (body(outputs=[{"text": "hi"}]), b"", b"\x89PNG not JSON at all"):
-        assert read_usage(sent, headers=headers, **BEDROCK) == expected
+        assert read_usage(sent, headers=headers, host=BEDROCK_HOST, path=INVOKE_PATH) == expected
 
 
 def test_headers_complete_a_body_that_does_not_report_its_output() -> None:
@@ -375,12 +376,12 @@ def test_headers_keep_the_split_of_a_body_that_agrees() -> None:
 
 @pytest.mark.parametrize("count", ["-1", "1.5", "", "NaN", "9" * 40, "12 tokens"])
 def test_a_header_that_is_no_count_was_not_reported(count: str) -> None:
-    assert read_usage(b"{}", headers={"x-amzn-bedrock-input-token-count": count}, **BEDROCK) is None
+    assert read_usage(b"{}", headers={"x-amzn-bedrock-input-token-count": count}, host=BEDROCK_HOST, path=INVOKE_PATH) is None
 
 
 def test_llama_and_titan_embeddings_have_counts_of_their_own() -> None:
     llama = body(generation="hi", prompt_token_count=9, generation_token_count=4, stop_reason="stop")
-    assert read_usage(llama, host=BEDROCK["host"], path="/model/meta.llama3/invoke", model="llama3") == Usage(
+    assert read_usage(llama, host=BEDROCK_HOST, path="/model/meta.llama3/invoke", model="llama3") == Usage(
         input_tokens=9, output_tokens=4, model="llama3"
     )
     assert read_usage(body(embedding=[0.1], inputTextTokenCount=5)) == Usage(input_tokens=5, output_tokens=0)
@@ -388,7 +389,7 @@ def test_llama_and_titan_embeddings_have_counts_of_their_own() -> None:
 
 def test_an_application_inference_profile_names_no_model() -> None:
     path = "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc/converse"
-    usage = read_usage(body(usage={"inputTokens": 1, "outputTokens": 1}), host=BEDROCK["host"], path=path)
+    usage = read_usage(body(usage={"inputTokens": 1, "outputTokens": 1}), host=BEDROCK_HOST, path=path)
     assert usage == Usage(input_tokens=1, output_tokens=1)
 
 

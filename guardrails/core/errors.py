@@ -5,6 +5,7 @@
     ├── InvalidCall                     no    a Call, a Usage or a label that cannot be; carries every problem
     ├── InvalidPolicy                   no    a policy set with mistakes; carries every problem with file and line
     ├── PolicyUnreadable                no    the policy folder or file cannot be read, or holds no policy
+    ├── FileUnreadable                  no    a file to import cannot be read, or breaks off
     ├── RequestConflict                 no    a request id used before for another call; names the fields that differ
     ├── AlreadyResolved                 no    the hold of this request id was settled, released or has expired
     ├── UnknownDecision                 no    the ledger has no decision of that id
@@ -96,6 +97,10 @@ class InvalidPolicy(GuardrailsError):
 
 class PolicyUnreadable(GuardrailsError):
     """A policy folder or file that cannot be read, or that holds no policy."""
+
+
+class FileUnreadable(GuardrailsError):
+    """A file to import that cannot be read, or that breaks off."""
 
 
 class RequestConflict(GuardrailsError):

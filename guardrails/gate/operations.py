@@ -273,6 +273,10 @@ class Settle(Operation[Settlement]):
         if part:
             return rows
         charged = [row for row in booked_before if row["attempt"] is None]
+        # What was charged for the whole hold is replaced once: by the attempt that settled first.
+        settled = [row["attempt"] for row in booked_before if row["attempt"] is not None]
+        if settled and settled[0] != self.attempt:
+            charged = []
         imported = [
             row for row in context.answered.get(self.response or "", ()) if row["provider"] is None or row["provider"] == hold.provider
         ]

@@ -118,8 +118,10 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
         total = before.cost_nano_usd  # that a later message lacks the cost does not make it unknown
     charged = hold.holds if part == 0 else None
     assumed_nano = 0 if total is not None or charged is None else charged.nano_usd
-    assumed_input = 0 if usage.input_tokens is not None or charged is None else charged.input_tokens
-    assumed_output = 0 if usage.output_tokens is not None or charged is None else charged.output_tokens
+    has_input = usage.input_tokens is not None or (before.entries and not before.assumed_input_tokens)
+    has_output = usage.output_tokens is not None or (before.entries and not before.assumed_output_tokens)
+    assumed_input = 0 if has_input or charged is None else charged.input_tokens
+    assumed_output = 0 if has_output or charged is None else charged.output_tokens
     marks: list[str] = []
     sinks = before.may_sink
     lower = False

@@ -194,6 +194,8 @@ def _same(facts: Mapping[str, object], expected: ReasonDocument | BudgetDocument
             assert (None if seen is None else _amount(str(seen))) == (None if wanted is None else _amount(wanted)), f"{name} of {facts}"
         elif isinstance(wanted, WindowDocument):
             assert seen == {"start": _instant(wanted.start), "end": _instant(wanted.end)}, f"{name} of {facts}"
+        elif name == "source":
+            assert str(seen).endswith(f"/{wanted}"), f"{name} of {facts}"
         else:
             assert seen == wanted, f"{name} of {facts}"
 

@@ -1,6 +1,6 @@
 """One caller's latency: reserve + settle, against two plain transactions with the same rows and the same durability.
 
-    python -m bench.single [--pairs 300] [--rounds 7]
+python -m bench.single [--pairs 300] [--rounds 7]
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def main() -> None:
                     rounds.append((statistics.median(ours) * 1e6, statistics.median(plain) * 1e6))
             ours_us, plain_us = (statistics.median(column) for column in zip(*rounds, strict=True))
             ratio = statistics.median(mine / floor for mine, floor in rounds)
-            print(f"{kind}: reserve + settle {ours_us:,.0f} µs, two plain transactions {plain_us:,.0f} µs, ratio {ratio:.2f} (aim: at most 3)")
+            print(
+                f"{kind}: reserve + settle {ours_us:,.0f} µs, two plain transactions {plain_us:,.0f} µs, ratio {ratio:.2f} (aim: at most 3)"
+            )
 
 
 if __name__ == "__main__":

@@ -52,8 +52,16 @@ def differing_fields(call: Call, body: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)))
 
 
-def record_row(  # noqa: PLR0913 - what a decision does not know of its own record
-    decision: Decision, facts: Mapping[str, object], key: bytes, *, org: str, generation: int, recorded_us: int, clock: str, route: bytes | None
+def record_row(
+    decision: Decision,
+    facts: Mapping[str, object],
+    key: bytes,
+    *,
+    org: str,
+    generation: int,
+    recorded_us: int,
+    clock: str,
+    route: bytes | None,
 ) -> tuple[object, ...]:
     """The values of table `record`, in its order."""
     call = decision.call

@@ -48,9 +48,7 @@ def replay(row: Mapping[str, Any], ruleset: Ruleset, quote_of: Callable[[str], Q
     balances = _balances(recorded, ruleset)
     asked = candidate(ruleset, call, call.model, quote, at)
     while isinstance(
-        answer := decide(
-            ruleset, call, asked, quote, balances, decision_id=recorded.id, at=at, generation=recorded.generation
-        ),
+        answer := decide(ruleset, call, asked, quote, balances, decision_id=recorded.id, at=at, generation=recorded.generation),
         Missing,
     ):
         # Rules that were not in force, or have no limit for the scope, said nothing: their balances decide nothing either.

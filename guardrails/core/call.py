@@ -14,6 +14,7 @@ from guardrails.core.subject import checked_subject
 MAX_TOKENS = 10**12
 MAX_UNITS = Decimal(10) ** 12
 _MAX_TEXT = 512
+_MAX_DECIMALS = 9
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 _EMPTY: Mapping[str, Decimal] = MappingProxyType({})
 
@@ -124,7 +125,7 @@ def checked_units(units: object, problems: list[str]) -> Mapping[str, Decimal]:
             problems.append(f"units.{name} must be a whole number or a Decimal, not {type(count).__name__}")
         elif not Decimal(count).is_finite() or not 0 <= count <= MAX_UNITS:
             problems.append(f"units.{name} must be between 0 and {MAX_UNITS}, not {count}")
-        elif Decimal(count).normalize().as_tuple().exponent < -9:  # type: ignore[operator]  # finite: the exponent is an int
+        elif Decimal(count).normalize().as_tuple().exponent < -_MAX_DECIMALS:  # type: ignore[operator]  # finite: the exponent is an int
             problems.append(f"units.{name} has more than nine decimals ({count})")
         else:
             checked[str(name)] = Decimal(count)

@@ -36,31 +36,39 @@ class RefusalReason(Protocol):
     """One reason of a refusal; the engine's `Reason` is one."""
 
     @property
-    def rule(self) -> str: ...
+    def rule(self) -> str:
+        """The rule that spoke."""
 
     @property
-    def message(self) -> str: ...
+    def message(self) -> str:
+        """A sentence for people."""
 
 
 class Refusal(Protocol):
     """What `Denied` says of a decision; the engine's `Decision` is one."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The decision's id."""
 
     @property
-    def requested_model(self) -> str: ...
+    def requested_model(self) -> str:
+        """The model that was asked for."""
 
     @property
-    def reasons(self) -> Sequence[RefusalReason]: ...
+    def reasons(self) -> Sequence[RefusalReason]:
+        """Every reason, those that decided first."""
 
     @property
-    def rules(self) -> Sequence[str]: ...
+    def rules(self) -> Sequence[str]:
+        """The rules that decided."""
 
     @property
-    def message(self) -> str: ...
+    def message(self) -> str:
+        """A sentence for people."""
 
-    def as_json(self) -> dict[str, object]: ...
+    def as_json(self) -> dict[str, object]:
+        """Stable keys for programs."""
 
 
 class GuardrailsError(Exception):

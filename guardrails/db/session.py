@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, Table
+from typing_extensions import override
 
 Row = tuple[Any, ...]
 """A row as the driver gives it: values of the columns that were asked for, in that order."""
@@ -33,7 +34,7 @@ def insert(table: Table, *, ignore: bool = False) -> Statement:
     names = ", ".join(f'"{name}"' for name in columns)
     values = ", ".join("?" * len(columns))
     conflict = " ON CONFLICT DO NOTHING" if ignore else ""
-    return Statement(f'INSERT INTO "{table.name}" ({names}) VALUES ({values}){conflict}')
+    return Statement(f'INSERT INTO "{table.name}" ({names}) VALUES ({values}){conflict}')  # noqa: S608 - names of our own columns
 
 
 class Session(Protocol):
@@ -85,7 +86,7 @@ def session_within(connection: Connection) -> Session:
     return PostgresSession(connection, raw)
 
 
-class SqliteSession:
+class SqliteSession(Session):
     """The embedded database: no round trips, the driver's own statement cache."""
 
     dialect = "sqlite"
@@ -95,12 +96,15 @@ class SqliteSession:
         self._raw = raw
         self._cursor = raw.cursor()
 
+    @override
     def begin(self) -> None:
         self._cursor.execute("BEGIN IMMEDIATE")
 
+    @override
     def read(self, *queries: tuple[Statement, Sequence[object]]) -> list[list[Row]]:
         return [self._cursor.execute(*_expanded(_unlocked(statement.text), values)).fetchall() for statement, values in queries]
 
+    @override
     def write(self, batches: Sequence[tuple[Statement, Sequence[Row]]], *, commit: bool) -> None:
         for statement, rows in batches:
             if len(rows) == 1:
@@ -110,17 +114,21 @@ class SqliteSession:
         if commit:
             self._cursor.execute("COMMIT")
 
+    @override
     def commit(self) -> None:
         self._cursor.execute("COMMIT")
 
+    @override
     def rollback(self) -> None:
         if self._raw.in_transaction:
             self._cursor.execute("ROLLBACK")
 
+    @override
     def close(self) -> None:
         self._cursor.close()
         self.connection.close()
 
+    @override
     def abandon(self) -> None:
         self.connection.invalidate()
         self.connection.close()
@@ -154,7 +162,7 @@ def _padded(values: list[object]) -> list[object]:
     return values + [values[-1] if values else None] * (size - len(values))
 
 
-class PostgresSession:
+class PostgresSession(Session):
     """A server: prepared statements, one round trip a step in pipeline mode."""
 
     dialect = "postgresql"
@@ -163,9 +171,11 @@ class PostgresSession:
         self.connection = connection
         self._raw = raw
 
+    @override
     def begin(self) -> None:
         self._begin_with_next = True
 
+    @override
     def read(self, *queries: tuple[Statement, Sequence[object]]) -> list[list[Row]]:
         # Fetching inside the pipeline would flush it a second time.
         with self._raw.pipeline():
@@ -173,6 +183,7 @@ class PostgresSession:
             cursors = [self._raw.execute(_native(statement.text), values, prepare=True) for statement, values in queries]
         return [cursor.fetchall() for cursor in cursors]
 
+    @override
     def write(self, batches: Sequence[tuple[Statement, Sequence[Row]]], *, commit: bool) -> None:
         with self._raw.pipeline():
             self._begin_if_due()
@@ -185,18 +196,22 @@ class PostgresSession:
             if commit:
                 cursor.execute("COMMIT")
 
+    @override
     def commit(self) -> None:
         self._raw.execute("COMMIT")
 
+    @override
     def rollback(self) -> None:
         self._begin_with_next = False
         if not self._raw.closed and not self._raw.broken:
             self._raw.execute("ROLLBACK")
 
+    @override
     def close(self) -> None:
         self._raw.autocommit = False
         self.connection.close()
 
+    @override
     def abandon(self) -> None:
         self.connection.invalidate()
         self.connection.close()

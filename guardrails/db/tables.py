@@ -7,7 +7,19 @@ Instants are microseconds since 1970 in UTC, money is nano-dollars, keys of 16 b
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, LargeBinary, MetaData, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -232,8 +244,20 @@ entry = Table(
 )
 Index("uq_entry_key", entry.c.org, entry.c.key, unique=True)
 Index("ix_entry_at", entry.c.org, entry.c.at_us)
-Index("ix_entry_decision", entry.c.org, entry.c.decision, postgresql_where=text("decision IS NOT NULL"), sqlite_where=text("decision IS NOT NULL"))
-Index("ix_entry_response", entry.c.org, entry.c.response, postgresql_where=text("response IS NOT NULL"), sqlite_where=text("response IS NOT NULL"))
+Index(
+    "ix_entry_decision",
+    entry.c.org,
+    entry.c.decision,
+    postgresql_where=text("decision IS NOT NULL"),
+    sqlite_where=text("decision IS NOT NULL"),
+)
+Index(
+    "ix_entry_response",
+    entry.c.org,
+    entry.c.response,
+    postgresql_where=text("response IS NOT NULL"),
+    sqlite_where=text("response IS NOT NULL"),
+)
 
 import_file = Table(
     "import_file",

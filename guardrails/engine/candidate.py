@@ -119,12 +119,21 @@ class Ruleset:
             return None
         keys = tuple([labels.get(label, NONE) for label in rule.per])
         values = tuple([shown.get(label, NONE) for label in rule.per])
-        return _ref(rule.id, rule.fingerprint, self.eras.get(rule.id, 0), rule.limits.measure, rule.per, keys, values, self.period(rule, at))
+        return _ref(
+            rule.id, rule.fingerprint, self.eras.get(rule.id, 0), rule.limits.measure, rule.per, keys, values, self.period(rule, at)
+        )
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _ref(
-    rule: str, fingerprint: str, era: int, measure: Measure, per: tuple[str, ...], keys: tuple[str, ...], values: tuple[str, ...], period: Period
+    rule: str,
+    fingerprint: str,
+    era: int,
+    measure: Measure,
+    per: tuple[str, ...],
+    keys: tuple[str, ...],
+    values: tuple[str, ...],
+    period: Period,
 ) -> BalanceRef:
     start = None if period.start is None else to_us(period.start)
     name = json.dumps([rule, fingerprint, era, list(zip(per, keys, strict=True)), start], ensure_ascii=False, separators=(",", ":"))

@@ -28,7 +28,7 @@ class Missing:
     refs: tuple[BalanceRef, ...]
 
 
-def decide(  # noqa: PLR0913 - all that a decision depends on
+def decide(
     ruleset: Ruleset,
     call: Call,
     asked: Candidate,
@@ -138,9 +138,7 @@ class _Place:
 class _Offers:
     """The downgrade targets that triggered rules offer, dearest first, each tried once."""
 
-    def __init__(  # noqa: PLR0913 - all that a candidate depends on
-        self, ruleset: Ruleset, call: Call, asked: Candidate, quotes: Quotes, at: datetime, quoted: dict[str, Quote]
-    ) -> None:
+    def __init__(self, ruleset: Ruleset, call: Call, asked: Candidate, quotes: Quotes, at: datetime, quoted: dict[str, Quote]) -> None:
         """`quoted` takes in the quote of every model that is looked at: the record needs them to be decided again."""
         self._ruleset = ruleset
         self._call = call

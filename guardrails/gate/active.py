@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from guardrails.core.call import Call
-from guardrails.core.model_name import fold
 from guardrails.engine.candidate import Ruleset
 from guardrails.ledger.publications import Publication
 from guardrails.policy.load import load_files
@@ -51,9 +50,9 @@ class Quotes:
             return self.prices.quote(model, service_tier=call.service_tier, operation=call.operation, at=self.at)
         return quote
 
-    def of(self, model: str, provider: str | None, operation: str) -> Quote:
+    def of(self, model: str, provider: str | None, operation: str, service_tier: str | None = None) -> Quote:
         """A quote for usage that ran."""
-        return self.prices.quote(model, provider=None if provider is None else fold(provider), operation=operation, at=self.at)
+        return self.prices.quote(model, provider=provider, operation=operation, service_tier=service_tier, at=self.at)
 
 
 def active_set(policies: PolicySet, prices: PriceBook, generation: int, eras: Mapping[str, tuple[str, int]]) -> ActiveSet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from guardrails.core.call import Call
 from guardrails.core.errors import Denied, InvalidCall
@@ -44,13 +44,13 @@ class Admission:
         Raises:
             InvalidCall: the object carries no usage that could be read. The hold stays, and the end of the context decides on it.
         """
-        settlement = self._gate.settle(self.decision, _read(usage), attempt=attempt, model=model)
+        settlement = self._gate.settle(self.decision, _read(usage, self.model), attempt=attempt, model=model)
         self._ended = True
         return settlement
 
     async def asettle(self, usage: object, *, attempt: int = 1, model: str | None = None) -> Settlement:
         """`settle` for asynchronous code."""
-        settlement = await self._gate.asettle(self.decision, _read(usage), attempt=attempt, model=model)
+        settlement = await self._gate.asettle(self.decision, _read(usage, self.model), attempt=attempt, model=model)
         self._ended = True
         return settlement
 
@@ -64,7 +64,7 @@ class Admission:
         await self._gate.arelease(self.decision, reason)
         self._ended = True
 
-    def __enter__(self) -> Admission:
+    def __enter__(self) -> Self:
         self._enter(self._gate.reserve(self._call))
         return self
 
@@ -72,7 +72,7 @@ class Admission:
         if not self._ended:
             self._gate.abandon(self.decision)
 
-    async def __aenter__(self) -> Admission:
+    async def __aenter__(self) -> Self:
         self._enter(await self._gate.areserve(self._call))
         return self
 
@@ -86,8 +86,8 @@ class Admission:
             raise Denied(decision)
 
 
-def _read(usage: object) -> Usage:
-    read = usage_of(usage)
+def _read(usage: object, model: str) -> Usage:
+    read = usage_of(usage, model=model)
     if read is None:
         raise InvalidCall([f"no usage can be read from {type(usage).__name__}; hand in a Usage with the counts"])
     return read

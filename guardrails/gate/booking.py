@@ -17,8 +17,9 @@ from guardrails.core.instant import from_us, to_us
 from guardrails.db.connect import is_busy, is_disconnect, is_duplicate, translation
 from guardrails.db.session import Session, open_session
 from guardrails.gate.active import ActiveSet
+from guardrails.gate.ending import end_unseen
 from guardrails.gate.opening import open_balances
-from guardrails.gate.operations import Context, Operation, end_unseen
+from guardrails.gate.operations import Context, Operation
 from guardrails.ledger.book import Book, Known, Restart
 from guardrails.pricing.price import quote_from_text
 
@@ -104,7 +105,7 @@ def carry_out(ledger: Ledger, operations: Sequence[Operation[Any]]) -> None:
     raise translation(RuntimeError(message), ledger.url)
 
 
-def _attempt(  # noqa: PLR0913 - what one try depends on
+def _attempt(
     ledger: Ledger, session: Session, operations: Sequence[Operation[Any]], needed: dict[bytes, BalanceRef], *, again: bool, sweep: bool
 ) -> None:
     book = Book(session, ledger.org, ledger.known)

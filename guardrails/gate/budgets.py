@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
+from typing_extensions import override
+
 from guardrails.core.balance import Balance, BalanceRef
 from guardrails.core.instant import rfc3339, to_us
 from guardrails.core.quantity import Measure, amount_text
@@ -19,7 +21,9 @@ from guardrails.engine.decision import share_text
 from guardrails.gate.operations import Context, Operation
 from guardrails.policy.rules import Limits, Rule
 
-_OF_WINDOW = Statement("SELECT key, scope, spent, assumed, held FROM balance WHERE org = ? AND rule = ? AND era = ? AND fingerprint = ? AND start_us = ?")
+_OF_WINDOW = Statement(
+    "SELECT key, scope, spent, assumed, held FROM balance WHERE org = ? AND rule = ? AND era = ? AND fingerprint = ? AND start_us = ?"
+)
 _OF_LIFETIME = Statement(
     "SELECT key, scope, spent, assumed, held FROM balance WHERE org = ? AND rule = ? AND era = ? AND fingerprint = ? AND start_us IS NULL"
 )
@@ -79,11 +83,15 @@ class Budgets(Operation[list[Budget]]):
     def __init__(self, at: datetime | None = None) -> None:
         self.at = at
 
+    @override
     def plan(self, context: Context) -> Iterable[BalanceRef]:
         """One balance of each window, so that a window that nobody has used yet is opened for the look."""
         ruleset = context.active.ruleset
-        return [ref for rule in _counting(ruleset, context.now) for ref in (ruleset.balance_ref(rule, {}, {}, context.now),) if ref is not None]
+        return [
+            ref for rule in _counting(ruleset, context.now) for ref in (ruleset.balance_ref(rule, {}, {}, context.now),) if ref is not None
+        ]
 
+    @override
     def apply(self, context: Context) -> list[Budget]:
         ruleset = context.active.ruleset
         return [budget for rule in _counting(ruleset, context.now) for budget in _of_rule(context, ruleset, rule)]
@@ -112,7 +120,10 @@ def _of_rule(context: Context, ruleset: Ruleset, rule: Rule) -> list[Budget]:
     found: dict[tuple[str, ...], tuple[Mapping[str, str], Balance]] = {}
     for key, scope_text, spent, assumed, held in rows:
         scope = json.loads(scope_text)
-        found[tuple(label_key(scope[label]) for label in rule.per)] = (scope, book.balances.get(bytes(key)) or Balance(spent, assumed, held))
+        found[tuple(label_key(scope[label]) for label in rule.per)] = (
+            scope,
+            book.balances.get(bytes(key)) or Balance(spent, assumed, held),
+        )
     for scope in _named_scopes(rule, limits):
         found.setdefault(tuple(label_key(scope[label]) for label in rule.per), (scope, Balance()))
     budgets = []

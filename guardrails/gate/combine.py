@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from typing_extensions import override
+
 from guardrails.core.errors import GateClosed
 from guardrails.gate.operations import Operation
 
@@ -54,9 +56,11 @@ class _Thread(_Waiting):
     def sleep(self) -> None:
         self._wake.acquire()
 
+    @override
     def answer(self) -> None:
         self._wake.release()
 
+    @override
     def hand_over(self) -> None:
         self._wake.release()
 
@@ -72,11 +76,13 @@ class _Task(_Waiting):
         self._lead = lead
         self.future: asyncio.Future[Any] = self._loop.create_future()
 
+    @override
     def answer(self) -> None:
         # A loop that was closed with tasks in flight has nobody left to tell.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._resolve)
 
+    @override
     def hand_over(self) -> None:
         threading.Thread(target=self._lead, args=(self,), name="guardrails-leader", daemon=True).start()
 

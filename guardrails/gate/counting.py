@@ -89,8 +89,15 @@ class Counting:
             payer = self._payers[name] = Payer(subject_key(labels), labels, findings)
         return payer
 
-    def route(  # noqa: PLR0913 - the facts, one by one
-        self, payer: Payer, quote: Quote | None, provider: str | None, operation: str | None, bound: tuple[int, int], at_us: int, at: datetime
+    def route(
+        self,
+        payer: Payer,
+        quote: Quote | None,
+        provider: str | None,
+        operation: str | None,
+        bound: tuple[int, int],
+        at_us: int,
+        at: datetime,
     ) -> Route:
         """The balances that usage counts under at an instant; rules' dates are not looked at.
 

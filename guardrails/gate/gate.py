@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from sqlalchemy import Engine
 
@@ -28,7 +28,10 @@ from guardrails.gate.admission import Admission
 from guardrails.gate.booking import Ledger, carry_out
 from guardrails.gate.budgets import Budget, Budgets
 from guardrails.gate.combine import Combiner
-from guardrails.gate.operations import Abandon, Extend, Operation, Release, Reserve, Settle
+from guardrails.gate.ending import Abandon, Extend, Release
+from guardrails.gate.operations import Operation
+from guardrails.gate.reserving import Reserve
+from guardrails.gate.settlement import Settle
 from guardrails.gate.settling import Settlement
 from guardrails.ledger.publications import active_publication, lock_publications, publish
 from guardrails.policy.load import load_policies
@@ -207,7 +210,7 @@ class Gate:
             self._ledger.close()
             self._engine.dispose()
 
-    def __enter__(self) -> Gate:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

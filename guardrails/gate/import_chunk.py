@@ -50,13 +50,30 @@ class Booked:
         state: the file's import after it.
         findings: what the policy's label rules found in rows that were booked all the same, with their number.
         unpriced: rows that were booked without a known cost.
-        outcomes: of each row in order: what became of it, and the entry as it was (or would be) booked.
+        outcomes: of each row in order: what became of it, why, and the entry as it was (or would be) booked.
     """
 
     state: ImportState
     findings: Counter[str]
     unpriced: int
-    outcomes: Sequence[tuple[ImportedRow | Rejected, str, Entry | None]]
+    outcomes: Sequence[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row.
+
+    Attributes:
+        kind: `new`, `duplicate`, `conflict` or `quarantined`.
+        reason: why it was not booked; empty where it was, or had been before.
+        entry: as it was, or would be, booked; None where it was not.
+    """
+
+    row: ImportedRow | Rejected
+    kind: str
+    reason: str = ""
+    entry: Entry | None = None
+    prepared: _Prepared | None = None
 
 
 @dataclass(slots=True)
@@ -258,7 +275,11 @@ class ImportChunk(Operation[Booked]):
 
     def _corrections(self, context: Context) -> dict[bytes, tuple[Corrected, Route]]:
         """For corrections by key: the entry that each names, and its own balances, by the facts of that entry at the correction's instant."""
-        names = {each.row.corrects: row_key(self.chunk.state.format, each.row.corrects) for each in self._prepared if each.row.corrects is not None}
+        names = {
+            each.row.corrects: row_key(self.chunk.state.format, each.row.corrects)
+            for each in self._prepared
+            if each.row.corrects is not None
+        }
         if not names:
             return {}
         book, counting = context.book, self.memory.counting
@@ -278,7 +299,9 @@ class ImportChunk(Operation[Booked]):
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def _write(self, context: Context, state: ImportState, outcomes: Sequence[tuple[_Prepared | Rejected, tuple[str, str, Entry | None]]]) -> None:
+    def _write(
+        self, context: Context, state: ImportState, outcomes: Sequence[tuple[_Prepared | Rejected, tuple[str, str, Entry | None]]]
+    ) -> None:
         book = context.book
         rows = []
         counted: dict[Route, list[Amounts]] = {}

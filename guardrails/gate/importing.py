@@ -63,7 +63,7 @@ class Importer:
                 migrate.upgrade_if_behind(database)
             importer = cls(database, _no_policy(), dry=dry, org=org, resources=stack.pop_all())
         try:
-            importer._begin(policies)  # noqa: SLF001 - of its own class
+            importer._begin(policies)
         except BaseException:
             importer.close()
             raise

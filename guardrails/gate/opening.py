@@ -92,7 +92,7 @@ def counted_under(book: Book, ruleset: Ruleset, opened: BalanceRef, groups: Iter
                 yield group, ref
 
 
-def facts_of_usage(  # noqa: PLR0913 - the facts, one by one
+def facts_of_usage(
     ruleset: Ruleset, labels: Mapping[str, str], quote: Quote | None, provider: str | None, operation: str, bound: tuple[int, int]
 ) -> Facts:
     """What rules look at in usage that is in the ledger."""

@@ -149,7 +149,11 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
         marks.append("assumed")
     if late:
         marks.append("late")
-    if (total or 0) > hold.holds.nano_usd or (usage.all_input_tokens or 0) > hold.holds.input_tokens or (usage.output_tokens or 0) > hold.holds.output_tokens:
+    if (
+        (total or 0) > hold.holds.nano_usd
+        or (usage.all_input_tokens or 0) > hold.holds.input_tokens
+        or (usage.output_tokens or 0) > hold.holds.output_tokens
+    ):
         marks.append("overrun")
     if before.entries:
         marks.append("difference")

@@ -23,6 +23,8 @@ def parsed_object(text: bytes | str, problems: list[str]) -> dict[str, object] |
         problems.append(f"is not JSON: {error.msg} at column {error.colno}")
     except ValueError as error:
         problems.append(f"is not JSON: {error}")
+    except ArithmeticError:
+        problems.append("has a number beyond any amount")
     except RecursionError:
         problems.append("is JSON nested too deep")
     else:

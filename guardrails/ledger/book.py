@@ -429,7 +429,9 @@ _OPEN_BALANCE = Statement(f"{insert(tables.balance, ignore=True).text} RETURNING
 
 
 def _hold(row: Row, expires_us: int | None) -> Hold:
-    hold_id, at_us, generation, verdict, subject, model, provider, tier, operation, quote, route, nano_usd, input_tokens, output_tokens = row
+    hold_id, at_us, generation, verdict, subject, model, provider, tier, operation, quote, route, nano_usd, input_tokens, output_tokens = (
+        row
+    )
     return Hold(
         hold_id,
         at_us,

@@ -22,7 +22,9 @@ _CHANGES = ", ".join(f'"{name}" = excluded."{name}"' for name in _STATE_COLUMNS 
 _SET_STATE = Statement(f"{insert(tables.import_file).text} ON CONFLICT (org, id) DO UPDATE SET {_CHANGES}")
 _QUARANTINE = insert(tables.quarantine, ignore=True)
 _FORGET = Statement("DELETE FROM quarantine WHERE org = ? AND import_id = ?")
-_CORRECTABLE = "SELECT key, decision, response, subject, model, provider, tier, operation, quote FROM entry WHERE org = ? AND corrects IS NULL AND"
+_CORRECTABLE = (
+    "SELECT key, decision, response, subject, model, provider, tier, operation, quote FROM entry WHERE org = ? AND corrects IS NULL AND"
+)
 _BY_KEY = Statement(f"{_CORRECTABLE} key IN ?*")
 _BY_DECISION = Statement(f"{_CORRECTABLE} decision IN ?* ORDER BY seq DESC")
 _BY_RESPONSE = Statement(f"{_CORRECTABLE} response IN ?* ORDER BY seq DESC")

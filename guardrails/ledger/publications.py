@@ -71,12 +71,17 @@ def publish(  # noqa: PLR0913 - a publication is these facts
         return current.generation
     generation = (current_generation or 0) + 1
     eras = {
-        rule: (fingerprint, current.eras[rule][1] if current is not None and current.eras.get(rule, ("", 0))[0] == fingerprint else generation)
+        rule: (
+            fingerprint,
+            current.eras[rule][1] if current is not None and current.eras.get(rule, ("", 0))[0] == fingerprint else generation,
+        )
         for rule, fingerprint in fingerprints.items()
     }
     known = connection.execute(select(policy_set.c.hash).where(policy_set.c.org == org, policy_set.c.hash == policy)).scalar()
     if known is None:
-        connection.execute(insert(policy_set).values(org=org, hash=policy, files=json.dumps(dict(files), ensure_ascii=False), added_us=at_us))
+        connection.execute(
+            insert(policy_set).values(org=org, hash=policy, files=json.dumps(dict(files), ensure_ascii=False), added_us=at_us)
+        )
     connection.execute(
         insert(publication).values(
             org=org, generation=generation, policy=policy, eras=json.dumps(eras), prices=prices, by=by, reason=reason, at_us=at_us
@@ -97,5 +102,3 @@ def stored_files(connection: Connection, org: str, policy: str) -> Mapping[str, 
 
 def _eras(text: str) -> dict[str, tuple[str, int]]:
     return {rule: (fingerprint, generation) for rule, (fingerprint, generation) in json.loads(text).items()}
-
-

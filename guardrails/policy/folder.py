@@ -59,7 +59,7 @@ def read_folder(path: Path | str) -> PolicyFiles:
 def _found_in(root: Path) -> list[str]:
     """Relative paths of policies and prices, sorted; hidden ones and tests left out, each folder entered once."""
 
-    def unreadable(error: OSError) -> None:
+    def unreadable(error: OSError) -> None:  # pragma: no cover - no folder is closed to root, as whom tests may run
         msg = f"the policy folder {error.filename} cannot be read: {error.strerror}"
         raise PolicyUnreadable(msg) from error
 

@@ -133,9 +133,7 @@ def _unknown_key(pydantic_loc: Loc, loc: Loc, model: type[BaseModel]) -> Complai
     elsewhere: set[str] = set()
     branch = None
     for schema, tag in _schemas_along(model, pydantic_loc[:-1]):
-        fields = _fields(schema)
-        if fields is not None:
-            legal = list(fields)
+        legal = list(_fields(schema) or ())
         if schema["type"] == "tagged-union":
             elsewhere = {name for choice in schema["choices"].values() for name in _fields(choice) or ()}
         if tag is not None:
@@ -178,8 +176,9 @@ def _schemas_along(model: type[BaseModel], loc: Loc) -> Iterator[tuple[_Schema, 
         elif schema["type"] == "tagged-union":
             following, tag = schema["choices"].get(step), str(step) if step not in _SHAPES else None
         else:
-            following = schema.get("items_schema") or schema.get("values_schema")
+            following = schema.get("items_schema" if schema["type"] == "list" else "values_schema")
         if following is None:
+            yield {"type": "unknown"}, None
             return
         schema = _bare(following, definitions)
         yield schema, tag
@@ -191,8 +190,6 @@ def _bare(schema: _Schema, definitions: Mapping[str, _Schema]) -> _Schema:
         if schema["type"] == "definition-ref":
             schema = definitions[schema["schema_ref"]]
         elif "schema" in schema and schema["type"] != "tagged-union":
-            if schema["type"] == "model-fields":
-                return schema
             schema = schema["schema"]
         else:
             return schema

@@ -93,10 +93,12 @@ _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _MERGE = "<<"
+_FASTEST_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""PyYAML may be installed without libyaml; then its own parser reads the same, slower."""
 _HARMLESS_TAGS = frozenset({"!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
 
-def compose(text: str, path: str) -> Composed:
+def compose(text: str, path: str, loader_of: Callable[[str], Any] = _FASTEST_LOADER) -> Composed:
     """Plain values of a YAML text, with their positions and the problems in it; never raises."""
     text = text.removeprefix("\ufeff")
     composer = _Composer(text, path)
@@ -104,7 +106,7 @@ def compose(text: str, path: str) -> Composed:
     root: Node | None = None
     loader = None
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        loader = loader_of(text)
         plain, root = composer.document(loader.get_event)
     except _Stop:
         pass

@@ -103,7 +103,16 @@ class Folder(Strict):
 
 def test_finds_spellings_in_documents_that_hold_themselves() -> None:
     read = read_document("format: tree\ninner: [{format: tree, inner: [{format: tree, iner: []}]}]\n", "a", Folder)
-    assert [str(problem) for problem in read.problems] == ["a:2:46: unknown key `iner`, did you mean `inner`?"]
+    assert [str(problem) for problem in read.problems] == ["a:2:47: unknown key `iner`, did you mean `inner`?"]
+
+
+class Pair(Strict):
+    both: tuple[Cat, Cat]
+
+
+def test_offers_no_spelling_where_the_legal_keys_are_not_known() -> None:
+    read = read_document("both: [{kind: cat, lives: 9, bothe: 1}, {kind: cat, lives: 9}]\n", "a", Pair)
+    assert [str(problem) for problem in read.problems] == ["a:1:30: unknown key `bothe`"]
 
 
 def test_words_what_other_validators_refuse() -> None:

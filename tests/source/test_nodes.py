@@ -146,6 +146,21 @@ def test_reads_back_what_a_dumper_wrote(value: dict[str, object], flow: bool) ->
     assert read == (_without_nulls(value) if flow else value)
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet=st.sampled_from(list("ab:-[]{}&*!|>'\"#,? \n\t~<é")), max_size=40))
+def test_reads_the_same_without_the_c_library(text: str) -> None:
+    fast, slow = compose(text, "a"), compose(text, "a", yaml.SafeLoader)
+    if not fast.problems and not slow.problems:  # the parsers differ in some odd texts that one of them refuses
+        assert slow.plain == fast.plain
+
+
+def test_reads_a_policy_like_text_the_same_without_the_c_library() -> None:
+    text = "a: &x {b: [1, 'null', ~], <<: {c: 1e3}}\nd: *x\ne: |\n  text\nf: !y z\nf: 2\n"
+    fast, slow = compose(text, "a"), compose(text, "a", yaml.SafeLoader)
+    assert (fast.plain, fast.problems) == (slow.plain, slow.problems)
+    assert [problem.code for problem in slow.problems] == ["custom-tag", "duplicate-key"]
+
+
 def _without_nulls(value: object) -> object:
     """With every scalar quoted the dumper writes a null as `!!null "null"`, which is no value of this language."""
     if isinstance(value, dict):

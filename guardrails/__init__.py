@@ -21,7 +21,7 @@ from guardrails.core.usage import Usage
 from guardrails.engine.decision import Decision, Effect, Reason, Verdict
 from guardrails.gate.admission import Admission
 from guardrails.gate.gate import Gate
-from guardrails.gate.settling import Settlement
+from guardrails.gate.settlement import Settlement
 from guardrails.wire import read_usage
 
 __all__ = [

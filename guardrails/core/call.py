@@ -65,7 +65,7 @@ class Call:
         if self.max_output_tokens is not None:
             check_count("max_output_tokens", self.max_output_tokens, problems)
         if self.hold_ttl_s is not None:
-            _check_ttl(self.hold_ttl_s, problems)
+            check_ttl("hold_ttl_s", self.hold_ttl_s, problems)
         if self.at is not None:
             check_instant("at", self.at, problems)
         _set = object.__setattr__
@@ -132,11 +132,12 @@ def checked_units(units: object, problems: list[str]) -> Mapping[str, Decimal]:
     return MappingProxyType(checked)
 
 
-def _check_ttl(value: object, problems: list[str]) -> None:
+def check_ttl(name: str, value: object, problems: list[str]) -> None:
+    """Name, in `problems`, what keeps a value from being the time that a hold lives."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 - NaN
-        problems.append(f"hold_ttl_s must be a number of seconds, not {type(value).__name__}")
+        problems.append(f"{name} must be a number of seconds, not {type(value).__name__}")
     elif not 0 < value <= 366 * 86_400:
-        problems.append(f"hold_ttl_s must be more than 0 and at most a year, not {value}")
+        problems.append(f"{name} must be more than 0 and at most a year, not {value}")
 
 
 def _checked_providers(providers: object, problems: list[str]) -> tuple[str, ...]:

@@ -25,10 +25,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar, Protocol
 
+from typing_extensions import override
+
 
 class Problem(Protocol):
     """A mistake in something that a user wrote: text that says where and what."""
 
+    @override
     def __str__(self) -> str: ...
 
 

@@ -13,6 +13,8 @@ from fractions import Fraction
 NANO_PER_USD = 10**9
 PICO_PER_USD = 10**12
 PICO_PER_NANO = 1_000
+_WIDEST, _FINEST = 20, -40
+"""Powers of ten of the first digit outside which a number is no amount of money; they bound hostile exponents."""
 MAX_NANO_USD = 2**63 - 1
 """The largest amount that fits a 64-bit column: about 9.2 thousand million USD."""
 
@@ -88,10 +90,10 @@ def _scaled(amount: Decimal, places: int) -> int | None:
         msg = f"{amount} is not an amount of money"
         raise ValueError(msg)
     # abs(exponent) is bounded first, so that a hostile 1E+999999999 never becomes a huge integer.
-    if amount.adjusted() > 20:
+    if amount.adjusted() > _WIDEST:
         msg = f"{amount} USD is more than the ledger can hold ({MAX_NANO_USD // NANO_PER_USD} USD)"
         raise ValueError(msg)
-    numerator, denominator = amount.as_integer_ratio() if amount.adjusted() > -40 else (0, 1)
+    numerator, denominator = amount.as_integer_ratio() if amount.adjusted() > _FINEST else (0, 1)
     if not numerator and amount:
         return None
     scaled, rest = divmod(numerator * 10**places, denominator)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from typing_extensions import override
+
 from guardrails.core.money import usd_for_people, usd_text
 
 
@@ -26,6 +28,7 @@ class Amount:
     value: int
     measure: Measure
 
+    @override
     def __str__(self) -> str:
         """Stable text as in the policy language: `500 USD`, `2000000 tokens`."""
         return amount_text(self.value, self.measure)

@@ -39,7 +39,7 @@ def written_form(value: str) -> str:
 
 
 @lru_cache(maxsize=4_096)
-def label_name_problem(name: str) -> str | None:
+def label_name_problem(name: object) -> str | None:
     """What is wrong with a label's name, or None."""
     if not isinstance(name, str) or not _NAME.match(name) or len(name) > _MAX_NAME_CHARACTERS:
         return f"label name {name!r:.80} is not a name: letters, digits, `_`, `.` and `-`, not starting with a digit"
@@ -62,7 +62,7 @@ def label_value_problem(value: str) -> str | None:
     return None
 
 
-def checked_subject(labels: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+def checked_subject(labels: object, problems: list[str]) -> dict[str, str]:
     """Labels by name, in their written form, sorted by name, empty values left out; mistakes are added to `problems`."""
     if not isinstance(labels, Mapping):
         problems.append(f"subject must be a mapping of labels, not {type(labels).__name__}")
@@ -72,7 +72,7 @@ def checked_subject(labels: Mapping[str, str], problems: list[str]) -> dict[str,
         return {}
     checked: dict[str, str] = {}
     for name in sorted(labels, key=str):
-        value = labels[name]
+        value: object = labels[name]
         if problem := label_name_problem(name):
             problems.append(problem)
         elif value is None:

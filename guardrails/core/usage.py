@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -93,12 +93,11 @@ class Usage:
                 check_text(name, getattr(self, name), problems)
         if self.cost_usd is not None:
             _check_cost(self.cost_usd, problems)
-        if not isinstance(self.partial, bool):
-            problems.append("partial must be True or False")
+        _check_flag("partial", self.partial, problems)
         object.__setattr__(self, "units", checked_units(self.units, problems))
         object.__setattr__(self, "parts", tuple(self.parts))
         object.__setattr__(self, "clamped", tuple(self.clamped))
-        problems += [f"parts[{index}] must be a Usage" for index, part in enumerate(self.parts) if not isinstance(part, Usage)]
+        _check_parts(self.parts, problems)
         if problems:
             raise InvalidCall(problems)
 
@@ -113,6 +112,15 @@ class Usage:
         if self.input_tokens is None:
             return None
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+
+def _check_flag(name: str, value: object, problems: list[str]) -> None:
+    if not isinstance(value, bool):
+        problems.append(f"{name} must be True or False, not {type(value).__name__}")
+
+
+def _check_parts(parts: Iterable[object], problems: list[str]) -> None:
+    problems += [f"parts[{index}] must be a Usage" for index, part in enumerate(parts) if not isinstance(part, Usage)]
 
 
 def _check_cost(cost_usd: object, problems: list[str]) -> None:

@@ -97,11 +97,11 @@ def _begin_immediate(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's Co
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection in one transaction that sees one state of the ledger and keeps no writer waiting."""
-    with engine.connect().execution_options(read_only=True) as connection:
-        if engine.dialect.name == "postgresql":
-            connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with connection.begin():
-            yield connection
+    options: dict[str, Any] = {"read_only": True}
+    if engine.dialect.name == "postgresql":
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with engine.connect().execution_options(**options) as connection, connection.begin():
+        yield connection
 
 
 _SQLSTATE_BUSY = frozenset({"55P03", "57014", "40001", "40P01"})

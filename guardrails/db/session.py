@@ -68,9 +68,8 @@ class Session(Protocol):
 def open_session(engine: Engine) -> Session:
     """A session on a connection of its own."""
     connection = engine.connect()
-    raw = connection.connection.driver_connection
+    raw: Any = connection.connection.driver_connection
     if engine.dialect.name == "sqlite":
-        assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - tells the type checker which driver it is
         return SqliteSession(connection, raw)
     raw.autocommit = True  # transactions begin where `begin` says so
     raw.prepare_threshold = 1
@@ -79,9 +78,8 @@ def open_session(engine: Engine) -> Session:
 
 def session_within(connection: Connection) -> Session:
     """A session that reads inside the transaction of a connection, which begins and ends it."""
-    raw = connection.connection.driver_connection
+    raw: Any = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
-        assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - tells the type checker which driver it is
         return SqliteSession(connection, raw)
     return PostgresSession(connection, raw)
 

@@ -14,7 +14,7 @@ from guardrails.wire import usage_of
 
 if TYPE_CHECKING:
     from guardrails.gate.gate import Gate
-    from guardrails.gate.settling import Settlement
+    from guardrails.gate.settlement import Settlement
 
 
 class Admission:

@@ -12,15 +12,16 @@ from sqlalchemy import Engine
 
 from guardrails.core import clock
 from guardrails.core.balance import BalanceRef
-from guardrails.core.errors import GuardrailsError
+from guardrails.core.errors import GuardrailsError, LedgerBusy
 from guardrails.core.instant import from_us, to_us
-from guardrails.db.connect import is_busy, is_disconnect, is_duplicate, translation
+from guardrails.db.connect import is_busy, is_disconnect, is_duplicate, shown_url, translation
 from guardrails.db.session import Session, open_session
 from guardrails.gate.active import ActiveSet
 from guardrails.gate.ending import end_unseen
 from guardrails.gate.opening import open_balances
 from guardrails.gate.operations import Context, Operation
-from guardrails.ledger.book import Book, Known, Restart
+from guardrails.ledger.book import Book, Restart
+from guardrails.ledger.lookup import Known
 from guardrails.pricing.price import quote_from_text
 
 MAX_TRIES = 12
@@ -65,53 +66,79 @@ def carry_out(ledger: Ledger, operations: Sequence[Operation[Any]]) -> None:
     Raises:
         LedgerError: the transaction failed as a whole; nothing was booked.
     """
-    needed: dict[bytes, BalanceRef] = {}
-    pause_s = _FIRST_PAUSE_S
-    reconnects = 0
-    sweep = False
-    for attempt in range(1, MAX_TRIES + 1):
+    tries = _Tries()
+    while True:
         try:
             if ledger.session is None:
                 ledger.session = open_session(ledger.engine)
-            _attempt(ledger, ledger.session, operations, needed, again=attempt > 1, sweep=sweep)
+            _attempt(ledger, ledger.session, operations, tries)
         except Restart as restart:
             _roll_back(ledger)
-            needed.update({ref.key: ref for ref in restart.needed})
-            sweep = sweep or restart.sweep
-            if not (restart.needed or restart.sweep) and attempt > 1:
-                _pause(pause_s)
+            tries.restarted(restart, ledger.url)
         except GuardrailsError:
             _roll_back(ledger)
             raise
         except Exception as error:
             _roll_back(ledger)
-            lost = is_disconnect(error)
-            if lost:
+            if is_disconnect(error):
                 # A commit whose answer was lost may have happened: the ids were made before, so the next try finds it.
                 ledger.drop()
-                reconnects += 1
-            if attempt == MAX_TRIES or reconnects > _RECONNECTS or not (lost or is_busy(error) or is_duplicate(error)):
-                if _is_foreign(error):
-                    raise translation(error, ledger.url) from error
-                raise
-            _pause(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            if not tries.may_go_on(error):
+                raise (translation(error, ledger.url) if _is_foreign(error) else error) from error
+            tries.pause()
         except BaseException:
             _roll_back(ledger)
             raise
         else:
             return
-    message = f"the ledger did not come to rest in {MAX_TRIES} tries"
-    raise translation(RuntimeError(message), ledger.url)
 
 
-def _attempt(
-    ledger: Ledger, session: Session, operations: Sequence[Operation[Any]], needed: dict[bytes, BalanceRef], *, again: bool, sweep: bool
-) -> None:
+@dataclass(slots=True)
+class _Tries:
+    """How often a transaction was tried, and what the next try must know.
+
+    Attributes:
+        needed: balances to lock from the start.
+        sweep: lock the holds that are past their time, too.
+    """
+
+    count: int = 1
+    reconnects: int = 0
+    pause_s: float = _FIRST_PAUSE_S
+    needed: dict[bytes, BalanceRef] = field(default_factory=dict)
+    sweep: bool = False
+
+    def restarted(self, restart: Restart, url: str) -> None:
+        """Take in why a try was given up; pause where another transaction was in the way."""
+        if self.count >= MAX_TRIES:
+            message = f"the ledger {shown_url(url)} did not come to rest in {MAX_TRIES} tries"
+            raise LedgerBusy(message)
+        self.needed.update({ref.key: ref for ref in restart.needed})
+        in_the_way = not restart.needed and (not restart.sweep or self.sweep) and self.count > 1
+        self.sweep = self.sweep or restart.sweep
+        if in_the_way:
+            self.pause()
+        else:
+            self.count += 1
+
+    def may_go_on(self, error: Exception) -> bool:
+        """Whether another try can succeed after an error of the database."""
+        lost = is_disconnect(error)
+        self.reconnects += lost
+        return self.count < MAX_TRIES and self.reconnects <= _RECONNECTS and (lost or is_busy(error) or is_duplicate(error))
+
+    def pause(self) -> None:
+        """Wait a little, longer each time, so that two that collided do not collide again."""
+        time.sleep(random.uniform(self.pause_s / 2, self.pause_s))  # noqa: S311 - jitter, not a secret
+        self.pause_s = min(self.pause_s * 2, _LONGEST_PAUSE_S)
+        self.count += 1
+
+
+def _attempt(ledger: Ledger, session: Session, operations: Sequence[Operation[Any]], tries: _Tries) -> None:
     book = Book(session, ledger.org, ledger.known)
     hold_ids = [hold_id for operation in operations for hold_id in operation.hold_ids]
-    record_ids = [record_id for operation in operations for record_id in (operation.ids if again else operation.record_ids)]
-    now_us, records = book.begin(_caller_us(ledger, session, operations), hold_ids, record_ids, sweep=sweep)
+    record_ids = [record_id for operation in operations for record_id in (operation.ids if tries.count > 1 else operation.record_ids)]
+    now_us, records = book.begin(_caller_us(ledger, session, operations), hold_ids, record_ids, sweep=tries.sweep)
     if book.generation != ledger.active.generation:
         session.rollback()
         ledger.active = ledger.reload()
@@ -119,7 +146,7 @@ def _attempt(
     context = Context(book, ledger.active, from_us(now_us), ledger.caller_clock, records)
     _read_more(context, operations, hold_ids)
     refs = {ref.key: ref for operation in operations for ref in operation.plan(context)}
-    refs.update(needed)
+    refs.update(tries.needed)
     looked_at = {ref.key for operation in operations for ref in operation.looks_at(context)}
     holds = [*book.holds.values(), *(history.hold for history in context.histories.values())]
     context.legs = book.legs(holds)
@@ -178,10 +205,6 @@ def _roll_back(ledger: Ledger) -> None:
             ledger.session.rollback()
         except Exception:  # noqa: BLE001 - the connection is gone, and the transaction with it
             ledger.drop()
-
-
-def _pause(longest_s: float) -> None:
-    time.sleep(random.uniform(longest_s / 2, longest_s))  # noqa: S311 - jitter, not a secret
 
 
 def _is_foreign(error: Exception) -> bool:

@@ -96,7 +96,6 @@ class Counting:
         provider: str | None,
         operation: str | None,
         bound: tuple[int, int],
-        at_us: int,
         at: datetime,
     ) -> Route:
         """The balances that usage counts under at an instant; rules' dates are not looked at.
@@ -104,6 +103,7 @@ class Counting:
         Args:
             bound: its (input, output) tokens.
         """
+        at_us = to_us(at)
         if not self._by_tokens:
             bound = (0, 0)
         name = (payer.key, None if quote is None else quote.forms, provider, operation, bound)

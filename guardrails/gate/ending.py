@@ -12,7 +12,7 @@ from guardrails.core.errors import AlreadyResolved, UnknownDecision
 from guardrails.core.instant import from_us, to_us
 from guardrails.engine.decision import Decision
 from guardrails.gate.operations import Context, Operation, counted_now, legs_of
-from guardrails.gate.settling import assumed_entry, booked, reversal
+from guardrails.gate.settlement import assumed_entry, booked, reversal
 from guardrails.ledger.entry import Hold
 from guardrails.policy.rules import UnknownOutcome
 

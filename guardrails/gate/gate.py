@@ -10,18 +10,18 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, NoReturn, Self, TypeVar
 
 from sqlalchemy import Engine
 
 from guardrails.core import clock
-from guardrails.core.call import Call
+from guardrails.core.call import Call, check_ttl
 from guardrails.core.errors import GateClosed, InvalidCall, LedgerError, PolicyUnreadable
 from guardrails.core.hashing import hashed
 from guardrails.core.instant import to_us
 from guardrails.core.usage import Usage
 from guardrails.db import migrate
-from guardrails.db.connect import DEFAULT_URL, connect, is_sqlite, reading, translated
+from guardrails.db.connect import DEFAULT_URL, connect, is_sqlite, reading, shown_url, translated
 from guardrails.engine.decision import Decision
 from guardrails.gate.active import ActiveSet, active_set, fingerprints, from_publication, open_prices
 from guardrails.gate.admission import Admission
@@ -30,15 +30,17 @@ from guardrails.gate.budgets import Budget, Budgets
 from guardrails.gate.combine import Combiner
 from guardrails.gate.ending import Abandon, Extend, Release
 from guardrails.gate.operations import Operation
-from guardrails.gate.reserving import Reserve
-from guardrails.gate.settlement import Settle
-from guardrails.gate.settling import Settlement
+from guardrails.gate.reserve import Reserve
+from guardrails.gate.settle import Settle
+from guardrails.gate.settlement import Settlement
 from guardrails.ledger.publications import active_publication, lock_publications, publish
 from guardrails.policy.load import load_policies
+from guardrails.policy.rules import PolicySet
 
 T = TypeVar("T")
 Clock = Literal["ledger", "caller"]
 ORG = "default"
+_MAX_ATTEMPTS = 1_000
 
 
 class Gate:
@@ -72,34 +74,15 @@ class Gate:
             LedgerError: the database cannot be used, or is not at head.
         """
         loaded = None if policies is None else load_policies(policies)
-        prices = None if loaded is None else open_prices(loaded)
         if is_sqlite(database):
             migrate.upgrade_if_behind(database)
         engine = connect(database)
         try:
             with translated(database):
                 migrate.check(engine, database)
-                if loaded is None or prices is None:
-                    active = _from_ledger(engine, org)
-                    if active is None:
-                        msg = f"no policies were given, and the ledger {database} has none; publish some with `guardrails policy publish`"
-                        raise PolicyUnreadable(msg)
-                else:
-                    with engine.connect() as connection, connection.begin():
-                        lock_publications(connection, org)
-                        generation = publish(
-                            connection,
-                            org,
-                            policy=loaded.hash,
-                            files=loaded.files,
-                            fingerprints=fingerprints(loaded),
-                            prices=prices.version,
-                            by=_whoami(),
-                            reason="opened by a Gate",
-                            at_us=to_us(_clock_now()),
-                        )
-                        publication = active_publication(connection, org)
-                    active = active_set(loaded, prices, generation, {} if publication is None else publication.eras)
+                active = _from_ledger(engine, org) if loaded is None else _published(engine, org, loaded)
+            if active is None:
+                _refuse_without_policies(database)
         except BaseException:
             engine.dispose()
             raise
@@ -269,6 +252,31 @@ class Gate:
         return active
 
 
+def _published(engine: Engine, org: str, policies: PolicySet) -> ActiveSet:
+    """A set as the active one of the ledger, published where it is another."""
+    prices = open_prices(policies)
+    with engine.connect() as connection, connection.begin():
+        lock_publications(connection, org)
+        generation = publish(
+            connection,
+            org,
+            policy=policies.hash,
+            files=policies.files,
+            fingerprints=fingerprints(policies),
+            prices=prices.version,
+            by=_whoami(),
+            reason="opened by a Gate",
+            at_us=to_us(_clock_now()),
+        )
+        publication = active_publication(connection, org)
+    return active_set(policies, prices, generation, {} if publication is None else publication.eras)
+
+
+def _refuse_without_policies(database: str) -> NoReturn:
+    msg = f"no policies were given, and the ledger {shown_url(database)} has none; publish some with `guardrails policy publish`"
+    raise PolicyUnreadable(msg)
+
+
 def _from_ledger(engine: Engine, org: str) -> ActiveSet | None:
     with reading(engine) as connection:
         publication = active_publication(connection, org)
@@ -276,16 +284,25 @@ def _from_ledger(engine: Engine, org: str) -> ActiveSet | None:
 
 
 def _settling(decision: Decision | str, usage: Usage, attempt: int, model: str | None) -> Settle:
-    if isinstance(attempt, bool) or not isinstance(attempt, int) or not 1 <= attempt <= 1_000:
-        raise InvalidCall([f"attempt must be a whole number from 1 to 1000, not {attempt!r}"])
-    if not isinstance(usage, Usage):
-        raise InvalidCall([f"usage must be a Usage, not {type(usage).__name__}; admission.settle takes provider objects"])
+    problems: list[str] = []
+    _check_settling(attempt, usage, problems)
+    if problems:
+        raise InvalidCall(problems)
     return Settle(decision, usage, attempt, model)
 
 
+def _check_settling(attempt: object, usage: object, problems: list[str]) -> None:
+    if isinstance(attempt, bool) or not isinstance(attempt, int) or not 1 <= attempt <= _MAX_ATTEMPTS:
+        problems.append(f"attempt must be a whole number from 1 to {_MAX_ATTEMPTS}, not {attempt!r}")
+    if not isinstance(usage, Usage):
+        problems.append(f"usage must be a Usage, not {type(usage).__name__}; admission.settle takes providers' objects")
+
+
 def _checked_ttl(ttl_s: float) -> float:
-    if isinstance(ttl_s, bool) or not isinstance(ttl_s, (int, float)) or not 0 < ttl_s <= 366 * 86_400:
-        raise InvalidCall([f"ttl_s must be more than 0 and at most a year in seconds, not {ttl_s!r}"])
+    problems: list[str] = []
+    check_ttl("ttl_s", ttl_s, problems)
+    if problems:
+        raise InvalidCall(problems)
     return ttl_s
 
 

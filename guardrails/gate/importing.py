@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from guardrails.db import migrate
 from guardrails.db.connect import connect, is_sqlite, reading, sqlite_path, translated
@@ -92,7 +93,7 @@ class Importer:
         self._engine.dispose()
         self._resources.close()
 
-    def __enter__(self) -> Importer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

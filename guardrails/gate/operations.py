@@ -1,7 +1,7 @@
 """What callers ask of the ledger, each as one value that a shared transaction can carry out among others.
 
 An operation says which rows it needs before anything is locked, and then changes amounts in memory; an error of one leaves the others
-alone. `Context` is the transaction as they see it. The operations themselves are in `reserving.py`, `settlement.py` and `ending.py`.
+alone. `Context` is the transaction as they see it. The operations themselves are in `reserve.py`, `settle.py` and `ending.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from guardrails.core.model_name import fold
 from guardrails.engine.candidate import folded, matches
 from guardrails.engine.decision import Decision
 from guardrails.gate.active import ActiveSet
-from guardrails.ledger.book import Book, History
+from guardrails.ledger.book import Book
 from guardrails.ledger.entry import Hold
+from guardrails.ledger.lookup import History
 from guardrails.policy.match import Facts
 from guardrails.pricing.price import Quote, quote_to_text
 

@@ -22,7 +22,8 @@ from guardrails.db.session import session_within
 from guardrails.db.tables import balance, opening
 from guardrails.engine.candidate import Ruleset
 from guardrails.gate.opening import counted_under, looks_at_tokens
-from guardrails.ledger.book import Book, Known
+from guardrails.ledger.book import Book
+from guardrails.ledger.lookup import Known
 from guardrails.ledger.publications import stored_files
 from guardrails.ledger.seeding import facts_of
 from guardrails.ledger.verify import Finding, balance_name

@@ -1,152 +1,285 @@
-"""Settle: what an attempt of a call really used, booked under the balances that its hold counted under."""
+"""What a settlement books: the usage of an attempt less what was booked for it before, as entries of its own.
+
+Nothing is edited: usage that arrives again, in full after it was partial, or after the hold was charged as assumed, books the
+difference.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from typing_extensions import override
-
-from guardrails.core.balance import BalanceRef
-from guardrails.core.errors import UnknownDecision
-from guardrails.core.instant import from_us, to_us
-from guardrails.core.model_name import fold
-from guardrails.core.subject import subject_key
-from guardrails.core.usage import Usage
-from guardrails.engine.decision import Decision
-from guardrails.gate.operations import Context, Operation, counted_now, keep_quote, legs_of
-from guardrails.gate.settling import Settlement, booked, usage_entry
-from guardrails.ledger.book import History
-from guardrails.ledger.entry import Entry, Hold
+from guardrails.core.balance import NOTHING, Amounts
+from guardrails.core.hashing import hashed
+from guardrails.core.money import usd_to_nano_rounded
+from guardrails.core.usage import PART_COUNTERS, Usage
+from guardrails.ledger.entry import GATE, Entry, Hold
+from guardrails.pricing.cost import cost
 from guardrails.pricing.price import Quote
 
-_STANDARD_TIERS = frozenset({None, "default", "auto", "standard"})
-"""What providers call the tier whose price was pinned; any other one is priced as what ran."""
+_COUNTS = (
+    "cache_read_tokens",
+    "cache_write_short_tokens",
+    "cache_write_long_tokens",
+    "cache_write_unknown_tokens",
+)
 
 
-class Settle(Operation[Settlement]):
-    """Book what an attempt of a call used."""
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a settlement did.
 
-    def __init__(self, decision: Decision | str, usage: Usage, attempt: int, model: str | None) -> None:
-        self.decision_id = decision if isinstance(decision, str) else decision.id
-        self.decision = None if isinstance(decision, str) else decision
-        self.usage = usage
-        self.attempt = attempt
-        self.model = model
-        self.hold_ids = (self.decision_id,)
-        self.response = usage.response_id
-        self.quotes_at_hand = () if self.decision is None else (self.decision.quote,)
-        self.at = None if self.decision is None else self.decision.at
+    Attributes:
+        decision: id of the decision that was settled.
+        cost_nano_usd: the cost of the attempt; None where it is not known.
+        assumed_nano_usd: what is counted in its place.
+        marks: what was out of the ordinary: `overrun`, `late`, `partial`, `assumed`, `difference`, `lower` (less than was booked
+            for a complete attempt, and so left as it was).
+        booked: False where the same usage had been booked before.
+    """
 
-    @override
-    def plan(self, context: Context) -> Iterable[BalanceRef]:
-        history = _history(context, self.decision_id, self.decision)
-        # Refused or only previewed, and run all the same: it counts as any usage does.
-        return () if history is None or history.hold.route is not None else counted_now(context, history.hold)
-
-    @override
-    def looks_at(self, context: Context) -> Iterable[BalanceRef]:
-        history = context.histories.get(self.decision_id)
-        return () if history is None else counted_now(context, history.hold)
-
-    @override
-    def apply(self, context: Context) -> Settlement:
-        book = context.book
-        history = context.histories.get(self.decision_id)
-        hold = book.holds.get(self.decision_id) or (None if history is None else history.hold)
-        if hold is None:
-            raise UnknownDecision(self.decision_id)
-        legs = legs_of(context, hold)
-        entries, settlement = self._entries(context, hold, [] if history is None else history.entries, book.route_of(legs))
-        if hold.live:
-            book.end_hold(hold, legs)
-        if hold.subject in context.labels:
-            book.subject(hold.subject, context.labels[hold.subject])
-        for entry in entries:
-            book.enter(entry, legs)
-        return settlement
-
-    def _entries(
-        self, context: Context, hold: Hold, booked_before: list[dict[str, Any]], route: bytes | None
-    ) -> tuple[list[Entry], Settlement]:
-        """An entry for the attempt, and one for each part of it that ran on another model; none for what is booked already."""
-        settled_before = any(row["attempt"] is not None for row in booked_before)
-        first = sum(row["requests"] for row in booked_before) == 0
-        entries: list[Entry] = []
-        settlements: list[Settlement] = []
-        for part, usage in enumerate((self.usage, *self.usage.parts)):
-            quote = self._quote(context, hold, usage, part)
-            entry, settlement = usage_entry(
-                hold,
-                usage,
-                quote,
-                context.active.ruleset.tier_of(quote.forms),
-                booked(self._before(context, hold, booked_before, part)),
-                attempt=self.attempt,
-                part=part,
-                late=not settled_before and (hold.expires_us is None or hold.expires_us <= context.now_us),
-                first=first and part == 0,
-                recorded_us=context.now_us,
-                route=route,
-            )
-            settlements.append(settlement)
-            if entry is not None:
-                keep_quote(context.book, quote)
-                entries.append(entry)
-        return entries, settlements[0]
-
-    def _before(self, context: Context, hold: Hold, booked_before: list[dict[str, Any]], part: int) -> list[dict[str, Any]]:
-        """What stands in the ledger for this: its own entries, a hold charged in its place, an imported row of the same answer."""
-        rows = [row for row in booked_before if row["attempt"] == self.attempt and row["part"] == part]
-        if part:
-            return rows
-        charged = [row for row in booked_before if row["attempt"] is None]
-        # What was charged for the whole hold is replaced once: by the attempt that settled first.
-        settled = [row["attempt"] for row in booked_before if row["attempt"] is not None]
-        if settled and settled[0] != self.attempt:
-            charged = []
-        imported = [
-            row for row in context.answered.get(self.response or "", ()) if row["provider"] is None or row["provider"] == hold.provider
-        ]
-        return imported + charged + rows
-
-    def _quote(self, context: Context, hold: Hold, usage: Usage, part: int) -> Quote:
-        """The pinned quote, or one for the model or the service tier that really ran."""
-        pinned = context.quote(hold.quote)
-        ran = (self.model if part == 0 else None) or usage.model
-        same_model = ran is None or fold(ran) in pinned.forms
-        if same_model and usage.service_tier in _STANDARD_TIERS:
-            return pinned
-        prices = context.active.quotes_at(from_us(hold.at_us))
-        other = prices.of(pinned.model if ran is None else ran, hold.provider if part == 0 else None, hold.operation, usage.service_tier)
-        if part == 0 and self.model is None and other.price is None:
-            return pinned  # a name that only the provider uses, and no price knows
-        same_model = same_model or not set(other.forms).isdisjoint(pinned.forms)
-        return pinned if same_model and usage.service_tier in _STANDARD_TIERS else other
+    decision: str
+    attempt: int
+    cost_nano_usd: int | None
+    assumed_nano_usd: int
+    marks: tuple[str, ...]
+    booked: bool
 
 
-def _history(context: Context, decision_id: str, decision: Decision | None) -> History | None:
-    """What the ledger has of a decision that holds nothing; of one that it never saw, what the decision says itself."""
-    history = context.histories.get(decision_id)
-    if history is None and decision is not None and decision_id not in context.book.holds:
-        call = decision.call
-        key = subject_key(call.subject)
-        context.labels[key] = call.subject
-        context.quotes[decision.quote.id] = decision.quote
-        hold = Hold(
-            decision.id,
-            to_us(decision.at),
-            context.book.generation,
-            decision.verdict.value,
-            key,
-            decision.model or call.model,
-            decision.quote.provider,
-            decision.tier,
-            call.operation,
-            decision.quote.id,
-            None,
-            decision.holds,
-            None,
-        )
-        history = context.histories[decision_id] = History(hold)
-    return history
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What was booked before for an attempt, or in its place."""
+
+    cost_nano_usd: int = 0
+    stated_nano_usd: int = 0
+    priced_nano_usd: int = 0
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_short_tokens: int = 0
+    cache_write_long_tokens: int = 0
+    cache_write_unknown_tokens: int = 0
+    output_tokens: int = 0
+    requests: int = 0
+    assumed_nano_usd: int = 0
+    assumed_input_tokens: int = 0
+    assumed_output_tokens: int = 0
+    entries: int = 0
+    unpriced: int = 0
+    partial: bool = False
+
+    @property
+    def may_sink(self) -> bool:
+        """Whether the total may become less: it was not complete."""
+        return self.partial or bool(self.unpriced or self.assumed_nano_usd or self.assumed_input_tokens or self.assumed_output_tokens)
+
+
+NOTHING_BOOKED = Booked()
+BOOKED_COLUMNS = tuple(name for name in Booked.__dataclass_fields__ if name not in ("entries", "unpriced", "partial"))
+"""The columns of table `entry` that `booked` adds up; it looks at `marks` too."""
+
+
+def booked(rows: Sequence[Mapping[str, object]]) -> Booked:
+    """The sum of entries, as rows of table `entry` by column, oldest first; what is unknown adds only its assumed part."""
+    if not rows:
+        return NOTHING_BOOKED
+    total = {name: sum(int(str(row[name] or 0)) for row in rows) for name in BOOKED_COLUMNS}
+    marks = [str(row["marks"] or "").split(",") for row in rows]
+    # An entry that stands in the place of one of unknown cost is marked so: reports count the two as one, or none, without a price.
+    unpriced = sum((row["cost_nano_usd"] is None) - ("replaces" in its) for row, its in zip(rows, marks, strict=True))
+    return Booked(**total, entries=len(rows), unpriced=unpriced, partial=bool(marks) and "partial" in marks[-1])
+
+
+@dataclass(slots=True)
+class _Rest:
+    """What is left to book of a total, of which some may be booked already."""
+
+    before: Booked
+    lower: bool = False
+
+    def of(self, now: int, then: int) -> int:
+        """The difference; nothing where a complete attempt would become less."""
+        if now < then and not self.before.may_sink:
+            self.lower = True
+            return 0
+        return now - then
+
+    def counts(self, usage: Usage) -> dict[str, int]:
+        """The cached counters, by their names."""
+        if self.before is NOTHING_BOOKED:
+            return {name: getattr(usage, name) for name in _COUNTS}
+        return {name: self.of(getattr(usage, name), getattr(self.before, name)) for name in _COUNTS}
+
+
+def usage_entry(  # noqa: PLR0913 - an entry is these facts
+    hold: Hold,
+    usage: Usage,
+    quote: Quote,
+    tier: str | None,
+    before: Booked,
+    *,
+    attempt: int,
+    part: int,
+    late: bool,
+    first: bool,
+    recorded_us: int,
+    route: bytes | None,
+) -> tuple[Entry | None, Settlement]:
+    """The entry that brings what is booked for an attempt to what it used; None where it is booked already.
+
+    Args:
+        before: what was booked for this attempt, an assumed hold in its place included.
+        part: 0 for the attempt itself, 1… for parts that ran on other models.
+        late: the hold had ended before.
+        first: no usage of this hold was booked before: the request is counted with it.
+    """
+    priced = cost(usage, quote.price)
+    stated = None if usage.cost_usd is None else usd_to_nano_rounded(usage.cost_usd)
+    total = stated if stated is not None else priced
+    if total is None and before.entries and not before.unpriced:
+        total = before.cost_nano_usd  # that a later message lacks the cost does not make it unknown
+    assumed = _assumed(hold, usage, total) if part == 0 else NOTHING
+    rest = _Rest(before)
+    cost_rest = None if total is None else rest.of(total, before.cost_nano_usd)
+    input_rest = None if usage.input_tokens is None else rest.of(usage.input_tokens, before.input_tokens)
+    output_rest = None if usage.output_tokens is None else rest.of(usage.output_tokens, before.output_tokens)
+    counts = rest.counts(usage)
+    requests = 1 if first and before.requests == 0 else 0
+    assumed_rest = Amounts(
+        assumed.nano_usd - before.assumed_nano_usd,
+        assumed.input_tokens - before.assumed_input_tokens,
+        assumed.output_tokens - before.assumed_output_tokens,
+    )
+    marks = _marks(hold, usage, before, total, late=late, lower=rest.lower)
+    booked_total = before.cost_nano_usd if rest.lower and total is not None else total
+    settlement = Settlement(hold.id, attempt, booked_total, assumed.nano_usd, marks, booked=True)
+    if before.entries:
+        moved = any((cost_rest, input_rest, output_rest, requests, *counts.values())) or assumed_rest != NOTHING
+        completes = (before.partial and not usage.partial) or (before.unpriced and total is not None)
+        if not moved and not completes:
+            return None, replace(settlement, booked=False)
+    key = hashed(GATE, hold.id, attempt, part, before.entries)
+    entry = Entry(
+        key=key,
+        content=key,
+        source=GATE,
+        at_us=hold.at_us,
+        recorded_us=recorded_us,
+        subject=hold.subject,
+        decision=hold.id,
+        attempt=attempt,
+        part=part,
+        model=quote.model,
+        provider=quote.provider,
+        tier=tier,
+        operation=hold.operation,
+        input_tokens=input_rest,
+        cache_read_tokens=counts["cache_read_tokens"],
+        cache_write_short_tokens=counts["cache_write_short_tokens"],
+        cache_write_long_tokens=counts["cache_write_long_tokens"],
+        cache_write_unknown_tokens=counts["cache_write_unknown_tokens"],
+        output_tokens=output_rest,
+        requests=requests,
+        cost_nano_usd=cost_rest,
+        stated_nano_usd=None if stated is None else rest.of(stated, before.stated_nano_usd),
+        priced_nano_usd=None if priced is None else rest.of(priced, before.priced_nano_usd),
+        assumed_nano_usd=assumed_rest.nano_usd,
+        assumed_input_tokens=assumed_rest.input_tokens,
+        assumed_output_tokens=assumed_rest.output_tokens,
+        quote=quote.id,
+        route=route,
+        response=usage.response_id,
+        marks=marks,
+        detail=usage_detail(usage),
+    )
+    return entry, settlement
+
+
+def _assumed(hold: Hold, usage: Usage, total_nano_usd: int | None) -> Amounts:
+    """What of the hold stands in for what the usage does not say."""
+    if total_nano_usd is not None and usage.input_tokens is not None and usage.output_tokens is not None:
+        return NOTHING
+    return Amounts(
+        0 if total_nano_usd is not None else hold.holds.nano_usd,
+        0 if usage.input_tokens is not None else hold.holds.input_tokens,
+        0 if usage.output_tokens is not None else hold.holds.output_tokens,
+    )
+
+
+def _marks(hold: Hold, usage: Usage, before: Booked, total_nano_usd: int | None, *, late: bool, lower: bool) -> tuple[str, ...]:
+    """What is out of the ordinary; mostly nothing."""
+    holds = hold.holds
+    over = (
+        (total_nano_usd or 0) > holds.nano_usd
+        or (usage.all_input_tokens or 0) > holds.input_tokens
+        or (usage.output_tokens or 0) > holds.output_tokens
+    )
+    unknown = total_nano_usd is None or usage.input_tokens is None or usage.output_tokens is None
+    named = (
+        ("partial", usage.partial),
+        ("assumed", unknown),
+        ("late", late),
+        ("overrun", over),
+        ("difference", before.entries),
+        ("replaces", before.entries and before.unpriced),
+        ("lower", lower),
+        ("clamped", usage.clamped),
+    )
+    return tuple([mark for mark, holds_true in named if holds_true])
+
+
+def assumed_entry(hold: Hold, mark: str, *, recorded_us: int) -> Entry:
+    """The entry that charges a hold whose end nobody saw, in full, as assumed."""
+    return Entry(
+        key=hashed(GATE, hold.id, "assumed"),
+        content=hashed(GATE, hold.id, "assumed"),
+        source=GATE,
+        at_us=hold.at_us,
+        recorded_us=recorded_us,
+        subject=hold.subject,
+        decision=hold.id,
+        model=hold.model,
+        provider=hold.provider,
+        tier=hold.tier,
+        operation=hold.operation,
+        requests=1,
+        assumed_nano_usd=hold.holds.nano_usd,
+        assumed_input_tokens=hold.holds.input_tokens,
+        assumed_output_tokens=hold.holds.output_tokens,
+        quote=hold.quote,
+        marks=("assumed", mark),
+    )
+
+
+def reversal(hold: Hold, before: Booked, *, recorded_us: int) -> Entry:
+    """The entry that takes back what was assumed for a call that turned out to have cost nothing."""
+    return Entry(
+        key=hashed(GATE, hold.id, "released", before.entries),
+        content=hashed(GATE, hold.id, "released", before.entries),
+        source=GATE,
+        at_us=hold.at_us,
+        recorded_us=recorded_us,
+        subject=hold.subject,
+        decision=hold.id,
+        model=hold.model,
+        provider=hold.provider,
+        tier=hold.tier,
+        operation=hold.operation,
+        input_tokens=0,
+        output_tokens=0,
+        requests=-before.requests,
+        cost_nano_usd=0,
+        assumed_nano_usd=-before.assumed_nano_usd,
+        assumed_input_tokens=-before.assumed_input_tokens,
+        assumed_output_tokens=-before.assumed_output_tokens,
+        quote=hold.quote,
+        marks=("released", "late", "replaces"),
+    )
+
+
+def usage_detail(usage: Usage) -> str | None:
+    """JSON text of the counters that have no column; None where there are none."""
+    detail: dict[str, object] = {name: value for name in ("reasoning_tokens", *PART_COUNTERS) if (value := getattr(usage, name))}
+    if usage.units:
+        detail["units"] = {name: str(count) for name, count in sorted(usage.units.items())}
+    return json.dumps(detail, separators=(",", ":"), ensure_ascii=False) if detail else None

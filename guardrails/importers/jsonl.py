@@ -42,7 +42,9 @@ def entry_row(fields: Mapping[str, object], subjects: Subjects, problems: list[s
     given = {name: value for name, value in fields.items() if value is not None}
     for name in given.keys() - _KEYS:
         close = get_close_matches(name, _KEYS, 1)
-        problems.append(f"{name}: is not a field" + (f", did you mean `{close[0]}`" if close else f"; there are {', '.join(sorted(_KEYS))}"))
+        problems.append(
+            f"{name}: is not a field" + (f", did you mean `{close[0]}`" if close else f"; there are {', '.join(sorted(_KEYS))}")
+        )
     at = instant(given, "at", problems)
     row_id = _id(given, problems)
     for name in ("model", "provider", "operation", "corrects"):
@@ -105,23 +107,16 @@ def _cost(given: Mapping[str, object], problems: list[str]) -> int | None:
 
 
 def _usage(given: Mapping[str, object], row_id: str | None, problems: list[str]) -> Usage | None:
-    counts: dict[str, int] = {}
-    for name in _COUNTERS:
-        if name in given:
-            counts[name] = given[name]  # type: ignore[assignment]  # Usage checks it
+    counts = {name: given[name] for name in _COUNTERS if name in given}
     writes = given.get("cache_write_tokens")
     if writes is not None:
         split = [name for name in _COUNTERS[2:5] if name in given]
         if split:
             problems.append(f"cache_write_tokens: is stated beside {', '.join(split)}; state all writes, or their parts")
-        counts["cache_write_unknown_tokens"] = writes  # type: ignore[assignment]  # Usage checks it
-    units = given.get("units", _NOTHING)
+        counts["cache_write_unknown_tokens"] = writes
     try:
-        return Usage(
-            **counts,
-            units=units,  # type: ignore[arg-type]  # Usage checks it
-            response_id=given.get("response_id", row_id),  # type: ignore[arg-type]  # Usage checks it
-        )
+        # It checks its values itself.
+        return Usage(**counts, units=given.get("units", {}), response_id=given.get("response_id", row_id))  # type: ignore[arg-type]
     except InvalidCall as error:
         problems += [problem for problem in error.problems if "id" in given or not problem.startswith("response_id")]
         return None

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
 from guardrails.core.hashing import hashed
 from guardrails.core.instant import rfc3339, to_us
-from guardrails.gate.import_chunk import CONFLICT, REFUSED, Chunk
+from guardrails.gate.import_chunk import Chunk
+from guardrails.gate.import_row import Outcome
 from guardrails.gate.importing import Importer
 from guardrails.importers.formats import Format
 from guardrails.importers.source import SourceFile
 from guardrails.importers.subjects import Subjects
-from guardrails.ledger.entry import Entry
 from guardrails.ledger.imported import ImportedRow, ImportState, Rejected
 
 CHUNK_ROWS = 4_000
@@ -51,7 +51,19 @@ class FileResult:
     findings: Counter[str] = field(default_factory=Counter)
     unpriced: int = 0
     refused: list[Refused] = field(default_factory=list)
-    shown: list[tuple[ImportedRow | Rejected, str, Entry | None]] = field(default_factory=list)
+    shown: list[Outcome] = field(default_factory=list)
+
+    def add(self, outcomes: Sequence[Outcome], *, dry: bool) -> None:
+        """Take in what became of rows."""
+        for outcome in outcomes:
+            if outcome.reason and len(self.refused) < SHOWN:
+                self.refused.append(Refused(outcome.row.line, outcome.kind, outcome.reason))
+            if outcome.entry is not None:
+                self.unpriced += outcome.entry.cost_nano_usd is None
+                if outcome.prepared is not None:
+                    self.findings.update(outcome.prepared.payer.findings)
+        if dry:
+            self.shown += outcomes[: SHOWN - len(self.shown)]
 
 
 def import_id(format_name: str, labels: Mapping[str, str], digest: str) -> str:
@@ -93,12 +105,7 @@ def import_file(
     for chunk, last in _chunks(items, chunk_rows):
         booked = importer.book(Chunk(result.state, chunk, last=last, again=again))
         result.state = booked.state
-        result.findings.update(booked.findings)
-        result.unpriced += booked.unpriced
-        if len(result.refused) < SHOWN:
-            result.refused += islice(_refused(booked.outcomes), SHOWN - len(result.refused))
-        if importer.dry:
-            result.shown += booked.outcomes[: SHOWN - len(result.shown)]
+        result.add(booked.outcomes, dry=importer.dry)
         progress(source.position)
     return result
 
@@ -136,9 +143,3 @@ def _chunks(items: Iterator[Item], size: int) -> Iterator[tuple[list[Item], bool
 
 def _corrects(item: Item) -> bool:
     return isinstance(item, ImportedRow) and item.corrects is not None
-
-
-def _refused(outcomes: Iterable[tuple[Item, str, Entry | None, str]]) -> Iterator[Refused]:
-    for item, kind, _, reason in outcomes:
-        if kind in (REFUSED, CONFLICT):
-            yield Refused(item.line, kind, reason)

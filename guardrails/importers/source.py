@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from guardrails.core.errors import FileUnreadable
 
@@ -37,8 +37,8 @@ class SourceFile:
         """
         self.path = path
         try:
-            self._raw: BinaryIO = _spooled(sys.stdin.buffer) if path == STDIN else Path(path).open("rb")
-            self.digest = hashlib.file_digest(self._raw, "blake2b").hexdigest()
+            self._raw = _spooled(sys.stdin.buffer) if path == STDIN else Path(path).open("rb")  # noqa: SIM115 - closed with the source
+            self.digest = _digest(self._raw)
             self.size = self._raw.tell()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
@@ -78,11 +78,18 @@ class SourceFile:
         """Close the file."""
         self._raw.close()
 
-    def __enter__(self) -> SourceFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _digest(stream: BinaryIO) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _spooled(stream: BinaryIO) -> BinaryIO:

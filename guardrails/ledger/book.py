@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from guardrails.core.balance import NOTHING, Amounts, Balance, BalanceRef
@@ -17,11 +16,8 @@ from guardrails.core.quantity import Measure
 from guardrails.db import tables
 from guardrails.db.session import Row, Session, Statement, insert
 from guardrails.ledger.entry import Entry, Hold, route_key
+from guardrails.ledger.lookup import DECIDED, Known, Lookup, hold_of
 
-_HOLD_COLUMNS = (
-    "r.id, r.at_us, r.generation, r.verdict, r.subject, r.model, r.provider, r.tier, r.operation, r.quote, r.route, "
-    "r.held_nano_usd, r.held_input_tokens, r.held_output_tokens"
-)
 # statement_timestamp() is stable within a statement, so that the index on expires_us serves; clock_timestamp() is not.
 _SERVER_US = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 _ACTIVE_AT = Statement(
@@ -35,35 +31,14 @@ _HOLDS_AT = Statement(
     "SELECT id, expires_us FROM live_hold WHERE (org = ? AND id IN ?*) OR (org = ? AND expires_us <= ?) ORDER BY id FOR UPDATE"
 )
 _HOLDS_NOW = Statement(_HOLDS_AT.text.replace("<= ?", f"<= {_SERVER_US}"))
-_DECIDED = Statement(f"SELECT {_HOLD_COLUMNS} FROM record r WHERE r.org = ? AND r.id IN ?*")  # noqa: S608 - columns
 _SEEDED = Statement("SELECT hold, balance FROM seeded_hold WHERE org = ? AND hold IN ?*")
-_ROUTES = Statement("SELECT key, balance FROM route WHERE org = ? AND key IN ?*")
 _BALANCES = Statement("SELECT key, measure, spent, assumed, held FROM balance WHERE org = ? AND key IN ?* ORDER BY key FOR UPDATE")
 _SET_BALANCE = Statement("UPDATE balance SET spent = ?, assumed = ?, held = ? WHERE org = ? AND key = ?")
 _END_HOLD = Statement("DELETE FROM live_hold WHERE org = ? AND id = ?")
 _EXTEND_HOLD = Statement("UPDATE live_hold SET expires_us = ? WHERE org = ? AND id = ?")
-_REMEMBERED = 100_000
 
 
-@dataclass(slots=True)
-class History:
-    """A decision whose hold does not live: its facts, what was booked for it (oldest first), and what happened to it."""
-
-    hold: Hold
-    entries: list[dict[str, Any]] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
-
-    @property
-    def outcome(self) -> str | None:
-        """`settled`, `released`, `expired` (charged as assumed or not); None where nothing ended."""
-        if any(entry["attempt"] is not None for entry in self.entries):
-            return "settled"
-        if "released" in self.events:
-            return "released"
-        return "expired" if "expired" in self.events or "unseen" in self.events else None
-
-
-class Restart(Exception):  # noqa: N818 - a signal between two functions, never raised to users
+class Restart(Exception):
     """The transaction must start again: the set changed, or rows turned out to be needed that are not locked.
 
     Attributes:
@@ -77,22 +52,7 @@ class Restart(Exception):  # noqa: N818 - a signal between two functions, never 
         super().__init__()
 
 
-@dataclass(slots=True)
-class Known:
-    """What is known to be in the ledger already; remembered from one transaction to the next, never required."""
-
-    routes: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
-    subjects: set[bytes] = field(default_factory=set)
-    quotes: set[str] = field(default_factory=set)
-
-    def trim(self) -> None:
-        """Forget everything where it has grown too large for a memory."""
-        for memory in (self.routes, self.subjects, self.quotes):
-            if len(memory) > _REMEMBERED:
-                memory.clear()
-
-
-class Book:
+class Book(Lookup):
     """The rows of one transaction: what was read and locked, and what will be written.
 
     Attributes:
@@ -103,17 +63,13 @@ class Book:
     """
 
     def __init__(self, session: Session, org: str, known: Known) -> None:
-        self.session = session
-        self.org = org
-        self.known = known
+        super().__init__(session, org, known)
         self.generation = 0
         self.balances: dict[bytes, Balance] = {}
         self.holds: dict[str, Hold] = {}
-        self.ended: dict[str, Hold] = {}
         self._measures: dict[bytes, Measure] = {}
         self._changed: set[bytes] = set()
         self._seeded: dict[str, set[bytes]] = {}
-        self._routes: dict[bytes, tuple[bytes, ...]] = {}
         self._subjects: dict[bytes, str] = {}
         self._quotes: dict[str, str] = {}
         self._new_holds: list[Row] = []
@@ -155,53 +111,22 @@ class Book:
         elif named:
             queries.append((_HOLDS, (org, named)))
         if named:
-            queries.append((_DECIDED, (org, named)))
+            queries.append((DECIDED, (org, named)))
         if record_ids:
             queries.append((_RECORDS, (org, list(record_ids))))
         results = session.read(*queries)
         self.generation, server_us, some_expired = results.pop(0)[0]
         if some_expired and not sweep:
             raise Restart(sweep=True)
-        expires = dict(results.pop(0)) if sweep or named else {}
+        expires: dict[str, int] = dict(results.pop(0)) if sweep or named else {}
         rows = results.pop(0) if named else []
         unnamed = sorted(expires.keys() - {row[0] for row in rows})
         if unnamed:
-            rows += session.read((_DECIDED, (org, unnamed)))[0]
-        self.holds = {row[0]: _hold(row, expires[row[0]]) for row in rows if row[0] in expires}
-        self.ended = {row[0]: _hold(row, None) for row in rows if row[0] not in expires}
+            rows += session.read((DECIDED, (org, unnamed)))[0]
+        self.holds = {row[0]: hold_of(row, expires[row[0]]) for row in rows if row[0] in expires}
+        self.ended = {row[0]: hold_of(row, None) for row in rows if row[0] not in expires}
         records = [dict(zip(_RECORD_COLUMNS, row, strict=True)) for row in results[0]] if record_ids else []
         return int(server_us) if at_us is None else at_us, {record["id"]: record for record in records}
-
-    def histories(self, ids: Sequence[str]) -> dict[str, History]:
-        """What the ledger has of decisions whose hold no longer lives, or never did, by id; unknown ids are left out."""
-        if not ids:
-            return {}
-        wanted = list(ids)
-        unread = [hold_id for hold_id in wanted if hold_id not in self.ended]
-        if unread:
-            (rows,) = self.session.read((_DECIDED, (self.org, unread)))
-            self.ended.update({row[0]: _hold(row, None) for row in rows})
-        entries, events = self.session.read((_ENTRIES, (self.org, wanted)), (_EVENTS, (self.org, wanted)))
-        found = {hold_id: History(self.ended[hold_id]) for hold_id in wanted if hold_id in self.ended}
-        for row in entries:
-            entry = dict(zip(_ENTRY_COLUMNS, row, strict=True))
-            if entry["decision"] in found:
-                found[entry["decision"]].entries.append(entry)
-        for hold_id, kind in events:
-            if hold_id in found:
-                found[hold_id].events.append(kind)
-        return found
-
-    def answered(self, responses: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-        """Entries of the same provider's answers that did not come through a decision, by response id."""
-        if not responses:
-            return {}
-        (rows,) = self.session.read((_RESPONSES, (self.org, list(responses))))
-        found: dict[str, list[dict[str, Any]]] = {}
-        for row in rows:
-            entry = dict(zip(_ENTRY_COLUMNS, row, strict=True))
-            found.setdefault(entry["response"], []).append(entry)
-        return found
 
     def legs(self, holds: Iterable[Hold]) -> dict[str, tuple[bytes, ...]]:
         """The balances that each hold counts under: its route, and those that were opened while it lived."""
@@ -215,36 +140,6 @@ class Book:
                 self._seeded[hold_id].add(bytes(key))
         self.read_routes(hold.route for hold in holds)
         return {hold.id: tuple({*self.route(hold.route), *self._seeded.get(hold.id, ())}) for hold in holds}
-
-    def labels(self, subjects: Iterable[bytes]) -> dict[bytes, dict[str, str]]:
-        """The labels of subjects, as first written."""
-        wanted = sorted(set(subjects))
-        if not wanted:
-            return {}
-        (rows,) = self.session.read((_LABELS, (self.org, wanted)))
-        return {bytes(key): json.loads(labels) for key, labels in rows}
-
-    def quote_texts(self, ids: Iterable[str]) -> dict[str, str]:
-        """The contents of quotes."""
-        wanted = sorted(set(ids))
-        if not wanted:
-            return {}
-        (rows,) = self.session.read((_QUOTES, (self.org, wanted)))
-        return dict(rows)
-
-    def read_routes(self, keys: Iterable[bytes | None]) -> None:
-        """Have the balances of these routes at hand."""
-        unknown = [key for key in set(keys) if key is not None and key not in self.known.routes]
-        if unknown:
-            (rows,) = self.session.read((_ROUTES, (self.org, unknown)))
-            found: dict[bytes, list[bytes]] = {}
-            for key, balance_key in rows:
-                found.setdefault(bytes(key), []).append(bytes(balance_key))
-            self.known.routes.update({key: tuple(sorted(keys)) for key, keys in found.items()})
-
-    def route(self, key: bytes | None) -> tuple[bytes, ...]:
-        """The balances of a route that is at hand."""
-        return () if key is None else self.known.routes.get(key) or self._routes.get(key, ())
 
     def lock(self, keys: Iterable[bytes]) -> set[bytes]:
         """Lock balances in key order and have their amounts at hand.
@@ -415,35 +310,6 @@ class Book:
 
 
 _MEASURES = {measure.value: measure for measure in Measure}
+_OPEN_BALANCE = Statement(f"{insert(tables.balance, ignore=True).text} RETURNING key")
 _RECORD_COLUMNS = tuple(column.name for column in tables.record.columns)
 _RECORDS = Statement(f"SELECT {', '.join(_RECORD_COLUMNS)} FROM record WHERE org = ? AND id IN ?*")  # noqa: S608 - columns
-_ENTRY_COLUMNS = tuple(column.name for column in tables.entry.columns)
-_ENTRIES = Statement(f"SELECT {', '.join(_ENTRY_COLUMNS)} FROM entry WHERE org = ? AND decision IN ?* ORDER BY seq")  # noqa: S608 - columns
-_EVENTS = Statement("SELECT hold, kind FROM hold_event WHERE org = ? AND hold IN ?* ORDER BY n")
-_RESPONSES = Statement(
-    f"SELECT {', '.join(_ENTRY_COLUMNS)} FROM entry WHERE org = ? AND response IN ?* AND decision IS NULL ORDER BY seq"  # noqa: S608 - columns
-)
-_LABELS = Statement("SELECT key, labels FROM subject WHERE org = ? AND key IN ?*")
-_QUOTES = Statement("SELECT id, body FROM quote WHERE org = ? AND id IN ?*")
-_OPEN_BALANCE = Statement(f"{insert(tables.balance, ignore=True).text} RETURNING key")
-
-
-def _hold(row: Row, expires_us: int | None) -> Hold:
-    hold_id, at_us, generation, verdict, subject, model, provider, tier, operation, quote, route, nano_usd, input_tokens, output_tokens = (
-        row
-    )
-    return Hold(
-        hold_id,
-        at_us,
-        generation,
-        verdict,
-        bytes(subject),
-        model,
-        provider,
-        tier,
-        operation,
-        quote,
-        None if route is None else bytes(route),
-        Amounts(nano_usd, input_tokens, output_tokens, 1),
-        expires_us,
-    )

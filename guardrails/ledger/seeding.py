@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from guardrails.core.balance import Amounts
-from guardrails.core.window import Period
 from guardrails.core.instant import to_us
+from guardrails.core.window import Period
 from guardrails.db.session import Statement
 from guardrails.ledger.book import Book
 
@@ -64,15 +64,23 @@ def facts_of(book: Book, period: Period, *, by_tokens: bool, last_seq: int = _LA
     return groups, int(last[0][0] or 0)
 
 
-_ALL_INPUT = "coalesce(e.input_tokens, 0) + e.cache_read_tokens + e.cache_write_short_tokens + e.cache_write_long_tokens + e.cache_write_unknown_tokens"
-_SUMS = f"""CAST(sum(coalesce(e.cost_nano_usd, 0)) AS BIGINT), CAST(sum({_ALL_INPUT}) AS BIGINT), CAST(sum(coalesce(e.output_tokens, 0)) AS BIGINT),
- CAST(sum(e.requests) AS BIGINT), CAST(sum(e.assumed_nano_usd) AS BIGINT), CAST(sum(e.assumed_input_tokens) AS BIGINT),
+_ALL_INPUT = (
+    "coalesce(e.input_tokens, 0) + e.cache_read_tokens "
+    "+ e.cache_write_short_tokens + e.cache_write_long_tokens + e.cache_write_unknown_tokens"
+)
+_SUMS = f"""CAST(sum(coalesce(e.cost_nano_usd, 0)) AS BIGINT), CAST(sum({_ALL_INPUT}) AS BIGINT),
+ CAST(sum(coalesce(e.output_tokens, 0)) AS BIGINT), CAST(sum(e.requests) AS BIGINT), CAST(sum(e.assumed_nano_usd) AS BIGINT), CAST(sum(e.assumed_input_tokens) AS BIGINT),
  CAST(sum(e.assumed_output_tokens) AS BIGINT)"""
-_COUNTED = "e.org = ? AND e.at_us >= ? AND e.at_us < ? AND e.seq <= ? AND (e.cost_nano_usd >= 0 OR e.cost_nano_usd IS NULL OR e.corrects IS NOT NULL OR e.source = 'gate')"
-_ENTRIES = Statement(f"SELECT e.subject, e.quote, e.provider, e.operation, 0, 0, {_SUMS} FROM entry e WHERE {_COUNTED} GROUP BY 1, 2, 3, 4")  # noqa: S608
+_COUNTED = (
+    "e.org = ? AND e.at_us >= ? AND e.at_us < ? AND e.seq <= ? "
+    "AND (e.cost_nano_usd >= 0 OR e.cost_nano_usd IS NULL OR e.corrects IS NOT NULL OR e.source = 'gate')"
+)
+_ENTRIES = Statement(
+    f"SELECT e.subject, e.quote, e.provider, e.operation, 0, 0, {_SUMS} FROM entry e WHERE {_COUNTED} GROUP BY 1, 2, 3, 4"  # noqa: S608
+)
 _ENTRIES_BY_TOKENS = Statement(
-    f"""SELECT e.subject, e.quote, e.provider, e.operation, coalesce(r.held_input_tokens, {_ALL_INPUT}), coalesce(r.held_output_tokens, e.output_tokens, 0),
- {_SUMS} FROM entry e LEFT JOIN record r ON r.org = e.org AND r.id = e.decision WHERE {_COUNTED} GROUP BY 1, 2, 3, 4, 5, 6"""  # noqa: S608
+    f"""SELECT e.subject, e.quote, e.provider, e.operation,
+ coalesce(r.held_input_tokens, {_ALL_INPUT}), coalesce(r.held_output_tokens, e.output_tokens, 0), {_SUMS} FROM entry e LEFT JOIN record r ON r.org = e.org AND r.id = e.decision WHERE {_COUNTED} GROUP BY 1, 2, 3, 4, 5, 6"""  # noqa: S608
 )
 _LIVE = Statement(
     """SELECT r.subject, r.quote, r.provider, r.operation, r.held_input_tokens, r.held_output_tokens, r.held_nano_usd, r.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from zoneinfo import available_timezones
 
 from guardrails.source.problem import nearest
@@ -19,6 +20,7 @@ _ABBREVIATIONS = {
 }
 
 
+@lru_cache(maxsize=256)
 def zone_hint(text: str) -> str | None:
     """A zone's name close to the text, by its whole name or by its city; None where there is none."""
     names = sorted(available_timezones())

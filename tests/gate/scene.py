@@ -127,3 +127,8 @@ def amounts(gate: Gate, rule: str = "month", at: datetime | None = T0, **scope: 
     """(spent, assumed, held) of one budget in its smallest units."""
     found = budget(gate, rule, at, **scope)
     return found.spent, found.assumed, found.held
+
+
+def pass_time(gate: Gate, at: datetime) -> None:
+    """Have an admission look at the ledger at an instant, and leave nothing of its own behind."""
+    gate.release(gate.reserve(call(0, at=at, model="gratis")), reason="only a look")

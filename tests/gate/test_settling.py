@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from guardrails import AlreadyResolved, UnknownDecision, Usage, Verdict
-from tests.gate.scene import T0, USD, Scene, after, amounts, call, limit, policy
+from tests.gate.scene import T0, USD, Scene, after, amounts, call, limit, pass_time, policy
 
 RULES = limit("5") + "  - {id: tokens, kind: token_cap, limit: 1M tokens, window: month}\n  - {id: calls, kind: request_cap, limit: 50 requests, window: month}\n"
 CENT = USD // 100
@@ -206,6 +206,7 @@ def test_usage_after_expiry_replaces_what_was_assumed(scene: Scene, outcome: str
     gate = scene.open(policy(RULES, defaults=f"{{hold_ttl: 10 minutes, unknown_outcome: {outcome}}}"))
     decision = gate.reserve(call(2_000))
     later = after(minutes=11)
+    pass_time(gate, later)
     assert amounts(gate, at=later) == ((0, 2 * USD, 0) if outcome == "charge" else (0, 0, 0))
     settlement = gate.settle(decision, usage(1_500))
     assert "late" in settlement.marks
@@ -218,6 +219,7 @@ def test_several_attempts_after_expiry_replace_what_was_assumed_once(scene: Scen
     gate = scene.open(policy(RULES))
     decision = gate.reserve(call(2_000))
     later = after(minutes=11)
+    pass_time(gate, later)
     assert amounts(gate, at=later) == (0, 2 * USD, 0)
     gate.settle(decision, usage(1_000), attempt=2)
     gate.settle(decision, usage(500), attempt=1)
@@ -232,6 +234,7 @@ def test_a_release_after_expiry_takes_back_what_was_assumed(scene: Scene) -> Non
     gate = scene.open(policy(RULES))
     decision = gate.reserve(call(2_000))
     later = after(minutes=11)
+    pass_time(gate, later)
     assert amounts(gate, at=later) == (0, 2 * USD, 0)
     gate.release(decision, reason="was never sent")
     gate.release(decision, reason="was never sent")

@@ -14,7 +14,7 @@ import pstats
 import statistics
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
 
 from bench.ledgers import Written, databases, gate, replayer
 from guardrails import Call, Gate, Usage
@@ -44,7 +44,7 @@ def run_callers(opened: Gate, callers: int, pairs: int) -> float:
     return time.perf_counter() - began
 
 
-def one_round(fresh: Any, callers: int, pairs: int) -> tuple[float, float, float]:
+def one_round(fresh: Callable[[], str], callers: int, pairs: int) -> tuple[float, float, float]:
     """Pairs per second of ours and of the floor, and the operations in a transaction."""
     url = fresh()
     written = Written()
@@ -93,7 +93,7 @@ def main() -> None:
             )
 
 
-def profile(fresh: Any, pairs: int) -> None:
+def profile(fresh: Callable[[], str], pairs: int) -> None:
     """Where the time of a batch goes, with many calls in one operation so that one thread does the work."""
     with gate(fresh()) as opened:
         opened.settle(opened.reserve(CALL), USAGE)

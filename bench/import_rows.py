@@ -124,7 +124,9 @@ def floor(path: Path, folder: Path, distinct: int) -> float:
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 rows,
             )
-            connection.execute("INSERT INTO import VALUES (?, ?) ON CONFLICT (file) DO UPDATE SET position = excluded.position", (name, position))
+            connection.execute(
+                "INSERT INTO import VALUES (?, ?) ON CONFLICT (file) DO UPDATE SET position = excluded.position", (name, position)
+            )
             connection.execute("COMMIT")
     seconds = time.perf_counter() - began
     assert connection.execute("SELECT count(*) FROM usage").fetchone() == (distinct,)

@@ -49,7 +49,7 @@ class Recording:
         self._session = session
         self._written = written
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the session has
         return getattr(self._session, name)
 
     def write(self, batches: Sequence[tuple[Statement, Sequence[Row]]], *, commit: bool) -> None:
@@ -58,7 +58,7 @@ class Recording:
 
 
 @contextmanager
-def databases() -> Iterator[dict[str, Any]]:
+def databases() -> Iterator[dict[str, Callable[[], str]]]:
     """For each kind of database a function that makes a fresh, migrated one and gives its URL."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -85,7 +85,7 @@ def gate(url: str, written: Written | None = None, policy: str = POLICY) -> Iter
         Path(folder, "policy.yaml").write_text(policy)
         with Gate.open(folder, url) as opened:
             if written is not None:
-                opened._ledger.session = Recording(open_session(opened._engine), written)  # type: ignore[assignment] # noqa: SLF001 - a stand-in
+                opened._ledger.session = Recording(open_session(opened._engine), written)  # noqa: SLF001 - a stand-in
             yield opened
 
 

@@ -63,7 +63,7 @@ def usd_to_nano_rounded(amount_usd: Decimal) -> int:
     if not amount_usd.is_finite():
         msg = f"{amount_usd} is not an amount of money"
         raise ValueError(msg)
-    if amount_usd.adjusted() < -40:
+    if amount_usd.adjusted() < _FINEST:
         return 0  # a hostile 1E-999999999 never becomes a fraction
     nano = to_nano(Fraction(amount_usd) * PICO_PER_USD, Rounding.HALF_EVEN) if abs(amount_usd) < Decimal(10) ** 11 else None
     if nano is None or abs(nano) > MAX_NANO_USD:

@@ -24,6 +24,9 @@ def test_every_case_has_a_name_of_its_own() -> None:
 
 def test_a_slip_in_a_case_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "slip.yaml"
-    path.write_text("about: a slip\ncases:\n- {name: a, policies: '', at: 2026-01-01T00:00:00Z, steps: [{expects: {verdict: deny}}]}\n", encoding="utf-8")
+    path.write_text(
+        "about: a slip\ncases:\n- {name: a, policies: '', at: 2026-01-01T00:00:00Z, steps: [{expects: {verdict: deny}}]}\n",
+        encoding="utf-8",
+    )
     with pytest.raises(ValidationError, match="expects"):
         list(read_cases(path))

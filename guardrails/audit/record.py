@@ -28,9 +28,11 @@ _CALL_FIELDS = ("model", "input_tokens", "max_output_tokens", "provider", "opera
 def call_facts(call: Call) -> dict[str, object]:
     """Every field of a call but `at` and `request_id`, as JSON values; fields that say nothing are left out."""
     facts: dict[str, object] = {name: value for name in _CALL_FIELDS if (value := getattr(call, name)) is not None}
+    if isinstance(call.hold_ttl_s, float) and call.hold_ttl_s.is_integer():
+        facts["hold_ttl_s"] = int(call.hold_ttl_s)  # 60 and 60.0 are the same fact
     facts["subject"] = dict(call.subject)
     if call.units:
-        facts["units"] = {name: str(count) for name, count in sorted(call.units.items())}
+        facts["units"] = {name: f"{Decimal(count).normalize():f}" for name, count in sorted(call.units.items())}
     if call.providers is not None:
         facts["providers"] = list(call.providers)
     return facts

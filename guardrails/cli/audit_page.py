@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -15,9 +16,8 @@ from guardrails.audit.log import Decided
 from guardrails.cli.figures import amount_column, bar, counted, local_text, money_column, one_line, percent, short_count
 from guardrails.core.subject import NONE
 from guardrails.gate.budgets import Budget
-from guardrails.ledger.report import Report, Row, Sums
+from guardrails.ledger.report import COLUMNS, TIMES, Report, Row, Sums
 
-_WIDE = 100
 _NEAR = Fraction(8, 10)
 _UNUSUAL = {
     "overrun": "used more than was held",
@@ -51,7 +51,7 @@ def print_page(console: Console, page: Page, *, top: int) -> None:
     console.print(Text(_title(page.report), style="bold"))
     console.print(Text(_range(page.report), style="dim"))
     console.print()
-    console.print(_spend(page.report, top, wide=console.width >= _WIDE, blocks=blocks))
+    console.print(_spend(page.report, top, console.width, blocks=blocks))
     for heading, body in (
         ("What the policy did", _policy(page)),
         ("To mind", _minded(page)),
@@ -60,7 +60,7 @@ def print_page(console: Console, page: Page, *, top: int) -> None:
         if body is not None:
             console.print()
             console.print(Text(heading, style="bold"))
-            console.print(Padding(body, (0, 0, 0, 2)))
+            console.print(Padding(body, (0, 0, 0, 2), expand=False))
 
 
 def _title(report: Report) -> str:
@@ -92,57 +92,74 @@ def _nothing(page: Page) -> str:
     zone = page.report.timezone
     return (
         f"Nothing was booked or decided: {_range(page.report)}.\n"
-        f"The ledger has facts from {local_text(whole.first, zone)} to {local_text(whole.last, zone)} {zone}; `--since` and `--until` choose among them."
+        f"The ledger has facts from {local_text(whole.first, zone)} to {local_text(whole.last, zone)} {zone}."
     )
 
 
-def _spend(report: Report, top: int, *, wide: bool, blocks: bool) -> Table:
-    shown, rest = _cut(report.rows, top)
-    total = report.total
-    decisions = total.allowed + total.denied + total.downgraded
-    usd = money_column([total.cost_nano_usd])
-    saved = money_column([total.saved_nano_usd])
-    assumed = money_column([total.assumed_nano_usd])
-    table = Table(box=None, pad_edge=False, padding=(0, 1), show_footer=True, header_style="bold", footer_style="bold")
-    for place, name in enumerate(report.by):
-        table.add_column(Text(name), "total" if not place else "", overflow="fold")
-    if not report.by:
-        table.add_column("", "total")
-    table.add_column("cost USD", usd(total.cost_nano_usd), justify="right", no_wrap=True)
-    table.add_column("share", "", no_wrap=True)
-    table.add_column("", "", justify="right", no_wrap=True)
-    if total.assumed_nano_usd:
-        table.add_column("assumed", assumed(total.assumed_nano_usd), justify="right", no_wrap=True)
-    if wide:
-        table.add_column("entries", short_count(total.entries), justify="right", no_wrap=True)
-    table.add_column("tokens", short_count(_tokens(total)), justify="right", no_wrap=True)
-    if decisions:
-        if wide:
-            table.add_column("allowed", short_count(total.allowed), justify="right", no_wrap=True)
-        table.add_column("denied", short_count(total.denied), justify="right", no_wrap=True)
-        table.add_column("downgr.", short_count(total.downgraded), justify="right", no_wrap=True)
-        table.add_column("saved", saved(total.saved_nano_usd), justify="right", no_wrap=True)
-    costliest = max((row.sums.cost_nano_usd for row in shown), default=0)
-    for row in [*shown, *([] if rest is None else [rest])]:
-        sums = row.sums
-        labels = [Text(NONE, style="dim") if value is None else Text(one_line(value)) for value in row.values] or [Text("")]
-        share = Fraction(sums.cost_nano_usd, total.cost_nano_usd) if total.cost_nano_usd > 0 else None
-        length = Fraction(sums.cost_nano_usd, costliest) if costliest > 0 and row is not rest else Fraction(0)
-        cells: list[str | Text] = [*labels, usd(sums.cost_nano_usd), Text(bar(length, 8, blocks=blocks), style="cyan")]
-        cells.append("" if share is None else percent(share))
-        if total.assumed_nano_usd:
-            cells.append(Text(assumed(sums.assumed_nano_usd), style="yellow" if sums.assumed_nano_usd else "dim"))
-        if wide:
-            cells.append(short_count(sums.entries))
-        cells.append(short_count(_tokens(sums)))
-        if decisions:
-            if wide:
-                cells.append(short_count(sums.allowed))
-            cells.append(Text(short_count(sums.denied), style="red" if sums.denied else "dim"))
-            cells.append(Text(short_count(sums.downgraded), style="yellow" if sums.downgraded else "dim"))
-            cells.append(saved(sums.saved_nano_usd))
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the table: its cells, what stands below them, and how soon it gives way where the page is narrow (0: never)."""
+
+    name: str
+    cells: Sequence[Text]
+    total: str
+    gives_way: int = 0
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        return max(cell_len(self.name), cell_len(self.total), *[cell.cell_len for cell in self.cells])
+
+
+def _spend(report: Report, top: int, width: int, *, blocks: bool) -> Table:
+    """The rows, with as many columns as fit side by side."""
+    columns = _columns(report, top, blocks=blocks)
+    while sum(column.width + 2 for column in columns) - 2 > width and (droppable := [column for column in columns if column.gives_way]):
+        columns.remove(max(droppable, key=lambda column: column.gives_way))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_footer=True, header_style="bold", footer_style="bold")
+    for column in columns:
+        table.add_column(
+            Text(column.name), column.total, justify="left" if column.left else "right", no_wrap=bool(column.gives_way), overflow="fold"
+        )
+    for cells in zip(*[column.cells for column in columns], strict=True):
         table.add_row(*cells)
     return table
+
+
+def _columns(report: Report, top: int, *, blocks: bool) -> list[_Column]:
+    kept, rest = _cut(report.rows, top)
+    rows = [*kept, *([] if rest is None else [rest])]
+    total = report.total
+    whole, costliest = total.cost_nano_usd, max((row.sums.cost_nano_usd for row in kept), default=0)
+    shares = [percent(Fraction(row.sums.cost_nano_usd, whole)) if whole > 0 else "" for row in rows]
+    lengths = [Fraction(row.sums.cost_nano_usd, costliest) if costliest > 0 and row is not rest else Fraction(0) for row in rows]
+
+    def figures(name: str, of: Callable[[Sums], int], gives_way: int, style: str = "", *, money: bool = False) -> _Column:
+        write = money_column([of(total)]) if money else short_count
+        cells = [Text(write(amount), style=style if amount else "dim") for amount in (of(row.sums) for row in rows)]
+        return _Column(name, cells, write(of(total)), gives_way)
+
+    columns = [
+        _Column(name, [_label(row.values[place]) for row in rows], "" if place else "total", left=True)
+        for place, name in enumerate(report.by)
+    ] or [_Column("", [Text("")] * len(rows), "total", left=True)]
+    columns.append(figures("cost USD", lambda sums: sums.cost_nano_usd, 0, money=True))
+    columns.append(_Column("share", [Text(share) for share in shares], "", 1))
+    columns.append(_Column("", [Text(bar(length, 8, blocks=blocks), style="cyan") for length in lengths], "", 6, left=True))
+    if total.assumed_nano_usd:
+        columns.append(figures("assumed", lambda sums: sums.assumed_nano_usd, 4, "yellow", money=True))
+    columns.append(figures("entries", lambda sums: sums.entries, 8))
+    columns.append(figures("tokens", _tokens, 5))
+    if total.allowed + total.denied + total.downgraded:
+        columns.append(figures("allowed", lambda sums: sums.allowed, 7))
+        columns.append(figures("denied", lambda sums: sums.denied, 3, "red"))
+        columns.append(figures("downgr.", lambda sums: sums.downgraded, 3, "yellow"))
+        columns.append(figures("saved", lambda sums: sums.saved_nano_usd, 2, money=True))
+    return columns
+
+
+def _label(value: str | None) -> Text:
+    return Text(NONE, style="dim") if value is None else Text(one_line(value))
 
 
 def _cut(rows: Sequence[Row], top: int) -> tuple[Sequence[Row], Row | None]:
@@ -165,16 +182,12 @@ def _policy(page: Page) -> Table | Text | None:
     if not page.decided:
         return Text(f"{counted(total.allowed, 'call')} allowed, none refused or downgraded")
     saved = money_column([total.saved_nano_usd])
-    table = Table(box=None, pad_edge=False, padding=(0, 1), show_footer=True, header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_footer=True, header_style="dim")
     table.add_column("rule that decided", f"of {counted(total.allowed + total.denied + total.downgraded, 'decision')}", overflow="fold")
     table.add_column("denied", f"{total.denied:,}", justify="right")
     table.add_column("downgraded", f"{total.downgraded:,}", justify="right")
     table.add_column("saved USD", saved(total.saved_nano_usd), justify="right")
-    note = (
-        f"{counted(total.saved_unknown, 'decision')} of unknown price not in it"
-        if total.saved_unknown
-        else "estimates: asked for less what ran"
-    )
+    note = f"without {total.saved_unknown:,} of unknown price" if total.saved_unknown else "estimates: asked for less what ran"
     table.add_column("", Text(note, style="dim"))
     for each in page.decided:
         unknown = f"{each.saved_unknown:,} of unknown price" if each.saved_unknown else ""
@@ -194,10 +207,13 @@ def _minded(page: Page) -> Text | None:
     lines += [
         f"{counted(each.entries, 'entry', 'entries')} {_UNUSUAL[each.mark]} ({each.mark})" for each in report.marks if each.mark in _UNUSUAL
     ]
+    for place, name in enumerate(report.by):
+        if name not in TIMES and name not in COLUMNS and all(row.values[place] is None for row in report.rows):
+            lines.append(f"nothing here has a label `{name}`")
     unlabelled = report.unlabelled
     if unlabelled.cost_nano_usd or unlabelled.entries:
         lines.append(
-            f"{usd(unlabelled.cost_nano_usd)} USD in {counted(unlabelled.entries, 'entry', 'entries')} that lack a label of this breakdown"
+            f"{usd(unlabelled.cost_nano_usd)} USD in {counted(unlabelled.entries, 'entry', 'entries')} without a label of this breakdown"
         )
     return Text("\n".join(lines)) if lines else None
 
@@ -208,7 +224,7 @@ def _over(budgets: Sequence[Budget] | None, timezone: str, *, blocks: bool) -> T
     near = [budget for budget in budgets if budget.share is not None and budget.share > _NEAR]
     if not near:
         return Text(f"none of {counted(len(budgets), 'balance')}", style="green") if budgets else None
-    table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for budget in sorted(near, key=lambda each: -(each.share or 0)):
         share = budget.share or Fraction(0)
         style = "red" if share >= 1 else "yellow"

@@ -13,6 +13,8 @@ from guardrails.core.window import zone_of
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _THOUSANDS = ((10**9, "G"), (10**6, "M"), (10**3, "k"))
+_COUNTED_OUT = 10_000
+"""Counts below are written in full."""
 
 
 def money_column(amounts_nano_usd: Iterable[int]) -> Callable[[int], str]:
@@ -33,16 +35,16 @@ def money_column(amounts_nano_usd: Iterable[int]) -> Callable[[int], str]:
 
 def amount_column(amounts: Iterable[int], measure: Measure) -> Callable[[int], str]:
     """How to write the amounts of one column in a measure; the unit stands elsewhere."""
-    return money_column(amounts) if measure is Measure.USD else lambda amount: f"{amount:,}"
+    return money_column(amounts) if measure is Measure.USD else short_count
 
 
 def short_count(count: int) -> str:
     """Three digits of a large count: `2.05M`; small ones as they are."""
-    for size, letter in _THOUSANDS:
-        if abs(count) >= 10 * size or (size > 1_000 and abs(count) >= size):
-            scaled = count / size
-            return f"{scaled:.{2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0}f}{letter}"
-    return f"{count:,}"
+    if abs(count) < _COUNTED_OUT:
+        return f"{count:,}"
+    size, letter = next(step for step in _THOUSANDS if abs(count) >= step[0])
+    decimals = 3 - len(str(abs(count) // size))
+    return f"{count / size:.{max(decimals, 0)}f}{letter}"
 
 
 def percent(share: Fraction) -> str:

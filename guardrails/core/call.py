@@ -87,7 +87,7 @@ def check_text(name: str, value: object, problems: list[str]) -> None:
         problems.append(f"{name} is longer than {_MAX_TEXT} characters")
     elif not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         problems.append(f"{name} has half of a surrogate pair, which cannot be stored")
-    elif any(character < " " or character == "\x7f" for character in value):
+    elif not value.isprintable() and any(character < " " or character == "\x7f" for character in value):
         problems.append(f"{name} has a control character, which cannot be stored")
 
 

@@ -7,6 +7,5 @@ import hashlib
 
 def hashed(*parts: object) -> bytes:
     """16 bytes over the texts of some parts, each with its length, so that no two lists of parts have the same bytes."""
-    texts = [str(part) for part in parts]
-    named = "".join([f"{len(text)}:{text}" for text in texts])
+    named = "".join([f"{len(text)}:{text}" for text in map(str, parts)])
     return hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ DEFAULT_URL = "sqlite:///guardrails.db"
 BUSY_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
+_PASSWORD = re.compile(r"(:[^:/@]*:).*@")
 
 
 def parse_url(database: str) -> URL:
@@ -28,7 +30,7 @@ def parse_url(database: str) -> URL:
     try:
         url = make_url(database)
     except (ArgumentError, ValueError):
-        msg = f"`{database}` is not a database URL; write sqlite:///guardrails.db or postgresql+psycopg://user@host/name"
+        msg = f"`{shown_url(database)}` is not a database URL; write sqlite:///guardrails.db or postgresql+psycopg://user@host/name"
         raise LedgerUnavailable(msg) from None
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
@@ -43,7 +45,7 @@ def shown_url(database: str) -> str:
     try:
         return make_url(database).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
-        return database
+        return _PASSWORD.sub(r"\1***@", database)  # what cannot be read as a URL may have one all the same
 
 
 def is_sqlite(database: str) -> bool:
@@ -68,7 +70,9 @@ def connect(database: str) -> Engine:
     url = parse_url(database)
     try:
         if url.get_backend_name() == "sqlite":
-            engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
+            # `?timeout=` of the URL, in seconds, goes before ours.
+            timeout = {} if "timeout" in url.query else {"timeout": BUSY_TIMEOUT_S}
+            engine = create_engine(url, connect_args={**timeout, "check_same_thread": False})
             event.listen(engine, "connect", _set_up_sqlite)
             event.listen(engine, "begin", _begin_immediate)
             return engine

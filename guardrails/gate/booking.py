@@ -21,7 +21,7 @@ from guardrails.gate.ending import end_unseen
 from guardrails.gate.opening import open_balances
 from guardrails.gate.operations import Context, Operation
 from guardrails.ledger.book import Book, Restart
-from guardrails.ledger.lookup import Known
+from guardrails.ledger.lookup import Known, decided_us
 from guardrails.pricing.price import quote_from_text
 
 MAX_TRIES = 12
@@ -195,7 +195,11 @@ def _caller_us(ledger: Ledger, session: Session, operations: Sequence[Operation[
     """The caller's clock where the Gate goes by it, the host's on SQLite; None asks the server."""
     if ledger.caller_clock:
         instants = [operation.at for operation in operations if operation.at is not None]
-        return to_us(max(instants) if instants else clock.now())
+        if instants:
+            return to_us(max(instants))
+        # Named by its id alone, a hold brings its own instant: the host's clock would end all holds of a replay of the past.
+        decided = decided_us(session, ledger.org, [hold_id for operation in operations for hold_id in operation.hold_ids])
+        return to_us(clock.now()) if decided is None else decided
     return to_us(clock.now()) if session.dialect == "sqlite" else None
 
 

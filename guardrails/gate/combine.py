@@ -17,22 +17,24 @@ from typing import Any, TypeVar
 
 from typing_extensions import override
 
-from guardrails.core.errors import GateClosed
+from guardrails.core.errors import GateClosed, LedgerUnavailable
 from guardrails.gate.operations import Operation
 
 T = TypeVar("T")
 MAX_BATCH = 256
 """Operations in one transaction at the most."""
+_INTERRUPTED = "the thread that booked for several callers was interrupted, and it is not known whether it had committed; ask again"
 
 
 class _Waiting(ABC):
     """An operation in the queue, and how its caller is reached."""
 
-    __slots__ = ("done", "operation")
+    __slots__ = ("done", "leads", "operation")
 
     def __init__(self, operation: Operation[Any]) -> None:
         self.operation = operation
         self.done = False
+        self.leads = False
 
     @abstractmethod
     def answer(self) -> None:
@@ -120,7 +122,11 @@ class Combiner:
         if self._enqueue(waiting):
             self._lead(waiting)
         else:
-            waiting.sleep()
+            try:
+                waiting.sleep()
+            except BaseException:
+                self._leave(waiting)
+                raise
             if not waiting.done:
                 self._lead(waiting)
         if operation.error is not None:
@@ -165,8 +171,10 @@ class Combiner:
                 try:
                     self._carry_out([waiting.operation for waiting in batch])
                 except BaseException as error:
+                    interrupted = not isinstance(error, Exception)
                     for waiting in batch:
-                        waiting.operation.error = error
+                        # Ctrl-C is the leader's own; the others are told what it means for them.
+                        waiting.operation.error = LedgerUnavailable(_INTERRUPTED) if interrupted and waiting is not own else error
                     if not isinstance(error, Exception):
                         raise
                 finally:
@@ -176,11 +184,25 @@ class Combiner:
                             waiting.answer()
         finally:
             with self._mutex:
-                if self._queue:
-                    self._queue[0].hand_over()
-                else:
-                    self._led = False
-                    self._idle.notify_all()
+                self._hand_over()
+
+    def _leave(self, waiting: _Waiting) -> None:
+        """Take back what waits for a caller that was interrupted (Ctrl-C), so that nobody waits for it to lead."""
+        with self._mutex:
+            if waiting in self._queue:
+                leads = self._queue[0] is waiting and waiting.leads
+                self._queue.remove(waiting)
+                if leads:
+                    self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Have the next one lead, where one waits; under the mutex."""
+        if self._queue:
+            self._queue[0].leads = True
+            self._queue[0].hand_over()
+        else:
+            self._led = False
+            self._idle.notify_all()
 
     def _task_is_next(self) -> bool:
         with self._mutex:

@@ -15,7 +15,6 @@ from guardrails.engine.candidate import Ruleset
 from guardrails.engine.decide import label_finding
 from guardrails.gate.opening import facts_of_usage
 from guardrails.ledger.entry import route_key
-from guardrails.policy.match import Facts
 from guardrails.policy.rules import Rule
 from guardrails.pricing.price import Quote
 
@@ -53,9 +52,9 @@ class Payer:
 
 @dataclass(slots=True, eq=False)
 class _Kind:
-    """Usage alike in everything that rules look at: its rules, and the routes found so far, in order of time."""
+    """Usage of one subject that meets the same rules, and the routes found for it so far, in order of time."""
 
-    facts: Facts
+    folded: Mapping[str, str]
     labels: Mapping[str, str]
     rules: tuple[Rule, ...]
     starts: list[float] = field(default_factory=list)
@@ -69,6 +68,7 @@ class Counting:
         self._ruleset = ruleset
         self._payers: dict[tuple[tuple[str, str], ...], Payer] = {}
         self._kinds: dict[tuple[object, ...], _Kind] = {}
+        self._same: dict[tuple[bytes, tuple[Rule, ...]], _Kind] = {}
         self._size = 0
         self._by_tokens = any(
             condition.attribute in _TOKEN_ATTRIBUTES
@@ -110,7 +110,9 @@ class Counting:
         kind = self._kinds.get(name)
         if kind is None:
             facts = facts_of_usage(self._ruleset, payer.labels, quote, provider, operation or "", bound)
-            kind = self._kinds[name] = _Kind(facts, payer.labels, tuple(self._ruleset.index.matching(facts)))
+            rules = tuple(self._ruleset.index.matching(facts))
+            # Of one subject all models that meet the same rules count under the same balances.
+            kind = self._kinds[name] = self._same.setdefault((payer.key, rules), _Kind(facts.labels, payer.labels, rules))
             self._size += 1
         place = bisect_right(kind.starts, at_us) - 1
         if place >= 0 and at_us < kind.routes[place].end_us:
@@ -121,11 +123,12 @@ class Counting:
         self._size += 1
         if self._size > _REMEMBERED:
             self._kinds.clear()
+            self._same.clear()
             self._size = 0
         return route
 
     def _found(self, kind: _Kind, at: datetime) -> Route:
-        counted = [self._ruleset.balance_ref(rule, kind.facts.labels, kind.labels, at) for rule in kind.rules]
+        counted = [self._ruleset.balance_ref(rule, kind.folded, kind.labels, at) for rule in kind.rules]
         refs = tuple(ref for ref in counted if ref is not None)
         starts = [to_us(ref.period.start) for ref in refs if ref.period.start is not None]
         ends = [to_us(ref.period.end) for ref in refs if ref.period.end is not None]

@@ -32,7 +32,7 @@ class Release(Operation[None]):
         live = book.holds.get(self.decision_id)
         if live is not None:
             book.end_hold(live, legs_of(context, live))
-            book.event(live.id, context.now_us, "released", context.now_us, None, self.reason)
+            book.event(live.id, "released", context.now_us, None, self.reason)
             return
         history = context.histories.get(self.decision_id)
         if history is None:
@@ -44,7 +44,7 @@ class Release(Operation[None]):
             hold, legs = history.hold, legs_of(context, history.hold)
             if history.entries:
                 book.enter(reversal(hold, booked(history.entries), recorded_us=context.now_us).under(book.route_of(legs)), legs)
-            book.event(hold.id, context.now_us, "released", context.now_us, None, self.reason)
+            book.event(hold.id, "released", context.now_us, None, self.reason)
 
     @override
     def looks_at(self, context: Context) -> Iterable[BalanceRef]:
@@ -74,7 +74,7 @@ class Extend(Operation[datetime]):
             raise AlreadyResolved(self.decision_id, history.outcome or "refused")
         expires_us = max(live.expires_us, to_us(context.now + timedelta(seconds=self.ttl_s)))
         book.extend_hold(live.id, expires_us)
-        book.event(live.id, context.now_us, "extended", context.now_us, expires_us, None)
+        book.event(live.id, "extended", context.now_us, expires_us, None)
         return from_us(expires_us)
 
 
@@ -101,4 +101,4 @@ def end_unseen(context: Context, hold: Hold, mark: str, at_us: int) -> None:
     charged = context.active.policies.defaults.unknown_outcome is UnknownOutcome.CHARGE
     if charged:
         book.enter(assumed_entry(hold, mark, recorded_us=context.now_us).under(book.route_of(legs)), legs)
-    book.event(hold.id, context.now_us, "expired" if mark == "expired" else "unseen", at_us, None, "charged" if charged else "not charged")
+    book.event(hold.id, "expired" if mark == "expired" else "unseen", at_us, None, "charged" if charged else "not charged")

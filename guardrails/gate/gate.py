@@ -6,7 +6,9 @@ import asyncio
 import getpass
 import os
 import secrets
+import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +18,7 @@ from sqlalchemy import Engine
 
 from guardrails.core import clock
 from guardrails.core.call import Call, check_ttl
-from guardrails.core.errors import GateClosed, InvalidCall, LedgerError, PolicyUnreadable
+from guardrails.core.errors import GateClosed, GuardrailsError, InvalidCall, LedgerError, PolicyUnreadable
 from guardrails.core.hashing import hashed
 from guardrails.core.instant import to_us
 from guardrails.core.usage import Usage
@@ -56,6 +58,8 @@ class Gate:
         self._ledger = Ledger(engine, database, org, active, self._reload, caller_clock=clock_of == "caller")
         self._combiner = Combiner(self._carry_out)
         self._process = os.getpid()
+        self._forking = threading.Lock()
+        self._inherited: Ledger | None = None
         self._closed = False
 
     @classmethod
@@ -150,11 +154,13 @@ class Gate:
 
     async def areserve_many(self, calls: Iterable[Call]) -> list[Decision]:
         """`reserve_many` for asynchronous code."""
-        reserving = self._submit_task(self._reserving(calls))
+        operation = self._reserving(calls)
+        reserving = self._submit_task(operation)
         try:
             return await asyncio.shield(reserving)
         except asyncio.CancelledError:
-            reserving.add_done_callback(self._give_back)
+            # Its loop may end right after: a cancelled task goes on only when nothing is held for it any more.
+            await asyncio.shield(self._give_back(operation, reserving))
             raise
 
     async def asettle(self, decision: Decision | str, usage: Usage, *, attempt: int = 1, model: str | None = None) -> Settlement:
@@ -189,6 +195,11 @@ class Gate:
         """Wait for what is under way and release every connection. The Gate takes no more calls."""
         if not self._closed:
             self._closed = True
+            if self._process != os.getpid():
+                # A forked worker that never used it: everything is the parent's, and is left alone.
+                self._inherited = self._ledger
+                self._engine.dispose(close=False)
+                return
             self._combiner.close()
             self._ledger.close()
             self._engine.dispose()
@@ -216,23 +227,29 @@ class Gate:
     def _carry_out(self, operations: Sequence[Operation[Any]]) -> None:
         carry_out(self._ledger, operations)
 
-    def _give_back(self, reserving: asyncio.Future[list[Decision]]) -> None:
+    async def _give_back(self, operation: Reserve, reserving: asyncio.Future[list[Decision]]) -> None:
         """Release what was held for a caller that was cancelled before it had an answer: it has sent nothing."""
-        if not reserving.cancelled() and reserving.exception() is None:
-            for decision in reserving.result():
-                if decision.allowed:
-                    self._submit_task(Release(decision, "cancelled before the call was sent"))
+        with suppress(GuardrailsError):
+            for decision in await reserving:
+                # What a request id had found belongs to the one who reserved it first.
+                if decision.allowed and (decision.call.request_id is None or decision.id in operation.made):
+                    await self._submit_task(Release(decision, "cancelled before the call was sent"))
 
     def _after_fork(self) -> None:
         """In a forked worker: connections belong to the parent and are left alone, locks start anew."""
-        if self._closed:
-            raise GateClosed
-        self._engine.dispose(close=False)
-        self._ledger = Ledger(
-            self._engine, self._database, self._ledger.org, self._ledger.active, self._reload, caller_clock=self._ledger.caller_clock
-        )
-        self._combiner = Combiner(self._carry_out)
-        self._process = os.getpid()
+        with self._forking:
+            if self._closed:
+                raise GateClosed
+            if self._process == os.getpid():
+                return
+            self._engine.dispose(close=False)
+            ledger = self._ledger
+            self._inherited = ledger  # never collected: the end of its connection would be said on the parent's line
+            self._ledger = Ledger(
+                self._engine, self._database, ledger.org, ledger.active, self._reload, caller_clock=ledger.caller_clock
+            )
+            self._combiner = Combiner(self._carry_out)
+            self._process = os.getpid()
 
     def _reserving(self, calls: Iterable[Call], *, dry: bool = False) -> Reserve:
         calls = tuple(calls)

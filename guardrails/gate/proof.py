@@ -67,15 +67,18 @@ def verify_seeds(connection: Connection, org: str) -> list[Finding]:
 
 
 def proven_seeds(connection: Connection, org: str, findings: list[Finding]) -> Iterator[Seed]:
-    """What each balance should have started from; nothing for those that start from nothing. Openings that cannot be redone are `findings`."""
+    """What each balance should have started from; nothing for those that start from nothing.
+
+    Openings that cannot be redone become findings.
+    """
     for opened in _opened(connection, org, findings):
-        yield from _counted(connection, org, opened, opened.last_seq)
+        yield from _counted(connection, org, opened, opened.last_seq, findings)
 
 
 def scopes_counted(connection: Connection, org: str, findings: list[Finding]) -> Iterator[BalanceRef]:
     """Every balance that the entries and live holds of each opened window count under."""
     for opened in _opened(connection, org, findings):
-        for seed in _counted(connection, org, opened, None):
+        for seed in _counted(connection, org, opened, None, findings):
             yield seed.ref
 
 
@@ -122,12 +125,17 @@ def _rule(policies: PolicySet, rule_id: str, fingerprint: str) -> Rule | None:
     return next((rule for rule in policies.rules if rule.id == rule_id and rule.fingerprint == fingerprint), None)
 
 
-def _counted(connection: Connection, org: str, opened: _Opened, last_seq: int | None) -> Iterator[Seed]:
+def _counted(connection: Connection, org: str, opened: _Opened, last_seq: int | None, findings: list[Finding]) -> Iterator[Seed]:
     """The balances that facts of an opening's window count under; with `last_seq` as its entries up to that one give them."""
     book = Book(session_within(connection), org, Known())
     by_tokens = looks_at_tokens(opened.ruleset, opened.ref.rule)
     limit = {} if last_seq is None else {"last_seq": last_seq}
-    groups, _ = facts_of(book, opened.ref.period, by_tokens=by_tokens, **limit)
+    try:
+        groups, _ = facts_of(book, opened.ref.period, by_tokens=by_tokens, **limit)
+    except KeyError:
+        name = balance_name(opened.ref.rule, {}, _us(opened.ref.period))
+        findings.append(Finding("opening-unproven", name, "a fact of its window names a subject that is not there"))
+        return
     seeds: dict[bytes, Seed] = {}
     for group, ref in counted_under(book, opened.ruleset, opened.ref, groups):
         if group.hold is None or last_seq is None:

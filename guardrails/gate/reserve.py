@@ -32,6 +32,8 @@ class Reserve(Operation[list[Decision]]):
         self.record_ids = tuple(id_ for call, id_ in zip(self.calls, self.ids, strict=True) if call.request_id is not None)
         instants = [call.at for call in self.calls if call.at is not None]
         self.at = max(instants) if instants else None
+        self.made: set[str] = set()
+        """Ids of the decisions that were made by this operation, and not found under a request id."""
         self._candidates: dict[int, Candidate] = {}
 
     @override
@@ -51,6 +53,8 @@ class Reserve(Operation[list[Decision]]):
         for call in self.calls:
             if call.at is not None and not context.caller_clock and abs(call.at - context.now) > _FAR_OFF:
                 raise InstantRefused(call.at, context.now)
+        if self.record_ids and len(self.calls) > 1:
+            self._check(context)
         decided: list[tuple[Call, Decision, bool]] = []
         for index, (call, id_) in enumerate(zip(self.calls, self.ids, strict=True)):
             before = self._before(context, call, id_)
@@ -62,14 +66,20 @@ class Reserve(Operation[list[Decision]]):
             decided.append((call, decision, True))
         return [decision for _, decision, _ in decided]
 
+    def _check(self, context: Context) -> None:
+        """Find every conflict before the first call is held: all are booked, or none."""
+        first: dict[str, Call] = {}
+        for call, id_ in zip(self.calls, self.ids, strict=True):
+            if call.request_id is not None:
+                self._before(context, call, id_)
+                _same_facts(call.request_id, first.setdefault(id_, call), call)
+
     def _before(self, context: Context, call: Call, id_: str) -> Decision | None:
         """The decision that the ledger, or this transaction, has under the id."""
         request_id = call.request_id or id_
         if id_ in context.decided:
             decision = context.decided[id_]
-            theirs, ours = call_facts(decision.call), call_facts(call)
-            if theirs != ours:
-                raise RequestConflict(request_id, sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)))
+            _same_facts(request_id, decision.call, call)
             return decision
         row = context.records.get(id_)
         if row is None:
@@ -101,6 +111,7 @@ class Reserve(Operation[list[Decision]]):
     def _hold(self, context: Context, decision: Decision) -> None:
         """Book what a decision holds, and its record."""
         book, call = context.book, decision.call
+        self.made.add(decision.id)
         if call.request_id is not None:
             context.decided[decision.id] = decision
         if decision.expires_at is not None:
@@ -121,6 +132,12 @@ class Reserve(Operation[list[Decision]]):
                 route=book.route_of(ref.key for ref in decision.counted),
             )
         )
+
+
+def _same_facts(request_id: str, one: Call, other: Call) -> None:
+    theirs, ours = call_facts(one), call_facts(other)
+    if theirs != ours:
+        raise RequestConflict(request_id, sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)))
 
 
 def _instant(context: Context, call: Call) -> datetime:

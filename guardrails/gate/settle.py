@@ -103,7 +103,7 @@ class Settle(Operation[Settlement]):
         charged = [row for row in booked_before if row["attempt"] is None]
         # What was charged for the whole hold is replaced once: by the attempt that settled first.
         settled = [row["attempt"] for row in booked_before if row["attempt"] is not None]
-        if settled and settled[0] != self.attempt:
+        if (settled and settled[0] != self.attempt) or any("released" in (row["marks"] or "").split(",") for row in charged):
             charged = []
         imported = [
             row for row in context.answered.get(self.response or "", ()) if row["provider"] is None or row["provider"] == hold.provider
@@ -148,5 +148,5 @@ def _history(context: Context, decision_id: str, decision: Decision | None) -> H
             decision.holds,
             None,
         )
-        history = context.histories[decision_id] = History(hold)
+        history = context.histories[decision_id] = History(hold, list(context.book.unrecorded.get(decision_id, ())))
     return history

@@ -67,6 +67,8 @@ class Booked:
     entries: int = 0
     unpriced: int = 0
     partial: bool = False
+    charged: bool = False
+    """Nothing but a charge for the whole hold, which one attempt or release takes the place of."""
 
     @property
     def may_sink(self) -> bool:
@@ -75,7 +77,7 @@ class Booked:
 
 
 NOTHING_BOOKED = Booked()
-BOOKED_COLUMNS = tuple(name for name in Booked.__dataclass_fields__ if name not in ("entries", "unpriced", "partial"))
+BOOKED_COLUMNS = tuple(name for name in Booked.__dataclass_fields__ if name not in ("entries", "unpriced", "partial", "charged"))
 """The columns of table `entry` that `booked` adds up; it looks at `marks` too."""
 
 
@@ -87,7 +89,8 @@ def booked(rows: Sequence[Mapping[str, object]]) -> Booked:
     marks = [str(row["marks"] or "").split(",") for row in rows]
     # An entry that stands in the place of one of unknown cost is marked so: reports count the two as one, or none, without a price.
     unpriced = sum((row["cost_nano_usd"] is None) - ("replaces" in its) for row, its in zip(rows, marks, strict=True))
-    return Booked(**total, entries=len(rows), unpriced=unpriced, partial=bool(marks) and "partial" in marks[-1])
+    charged = all(row["attempt"] is None for row in rows) and any(row["source"] == GATE for row in rows)
+    return Booked(**total, entries=len(rows), unpriced=unpriced, partial=bool(marks) and "partial" in marks[-1], charged=charged)
 
 
 @dataclass(slots=True)
@@ -138,7 +141,7 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
     total = stated if stated is not None else priced
     if total is None and before.entries and not before.unpriced:
         total = before.cost_nano_usd  # that a later message lacks the cost does not make it unknown
-    assumed = _assumed(hold, usage, total) if part == 0 else NOTHING
+    assumed = _assumed(hold, usage, total, before) if part == 0 else NOTHING
     rest = _Rest(before)
     cost_rest = None if total is None else rest.of(total, before.cost_nano_usd)
     input_rest = None if usage.input_tokens is None else rest.of(usage.input_tokens, before.input_tokens)
@@ -158,7 +161,8 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
         completes = (before.partial and not usage.partial) or (before.unpriced and total is not None)
         if not moved and not completes:
             return None, replace(settlement, booked=False)
-    key = hashed(GATE, hold.id, attempt, part, before.entries)
+    # One key for all that can take the place of a charged hold: of two that try at once the second finds the first.
+    key = hashed(GATE, hold.id, "resolved") if before.charged else hashed(GATE, hold.id, attempt, part, before.entries)
     entry = Entry(
         key=key,
         content=key,
@@ -195,14 +199,16 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
     return entry, settlement
 
 
-def _assumed(hold: Hold, usage: Usage, total_nano_usd: int | None) -> Amounts:
-    """What of the hold stands in for what the usage does not say."""
+def _assumed(hold: Hold, usage: Usage, total_nano_usd: int | None, before: Booked) -> Amounts:
+    """What of the hold stands in for what neither this usage nor usage booked before says."""
     if total_nano_usd is not None and usage.input_tokens is not None and usage.output_tokens is not None:
         return NOTHING
+    has_input = usage.input_tokens is not None or (before.entries and not before.assumed_input_tokens)
+    has_output = usage.output_tokens is not None or (before.entries and not before.assumed_output_tokens)
     return Amounts(
         0 if total_nano_usd is not None else hold.holds.nano_usd,
-        0 if usage.input_tokens is not None else hold.holds.input_tokens,
-        0 if usage.output_tokens is not None else hold.holds.output_tokens,
+        0 if has_input else hold.holds.input_tokens,
+        0 if has_output else hold.holds.output_tokens,
     )
 
 
@@ -254,8 +260,8 @@ def assumed_entry(hold: Hold, mark: str, *, recorded_us: int) -> Entry:
 def reversal(hold: Hold, before: Booked, *, recorded_us: int) -> Entry:
     """The entry that takes back what was assumed for a call that turned out to have cost nothing."""
     return Entry(
-        key=hashed(GATE, hold.id, "released", before.entries),
-        content=hashed(GATE, hold.id, "released", before.entries),
+        key=hashed(GATE, hold.id, "resolved"),
+        content=hashed(GATE, hold.id, "resolved"),
         source=GATE,
         at_us=hold.at_us,
         recorded_us=recorded_us,

@@ -35,15 +35,13 @@ class SourceFile:
         Raises:
             FileUnreadable: it is not there, a folder, or not allowed.
         """
-        self.path = path
+        self.path = "standard input" if path == STDIN else path
         try:
             self._raw = _spooled(sys.stdin.buffer) if path == STDIN else Path(path).open("rb")  # noqa: SIM115 - closed with the source
             self.digest = _digest(self._raw)
             self.size = self._raw.tell()
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            message = f"the file {path} cannot be read: {reason}"
-            raise FileUnreadable(message) from error
+            raise _unreadable(path, error) from error
 
     @property
     def position(self) -> int:
@@ -71,7 +69,7 @@ class SourceFile:
         try:
             return stream.readline()
         except (OSError, EOFError, zlib.error) as error:
-            message = f"the file {self.path} breaks off after line {number}: {error}"
+            message = f"the file {self.path} breaks off after line {number}, the rows before are booked: {error}"
             raise FileUnreadable(message) from error
 
     def close(self) -> None:
@@ -98,3 +96,21 @@ def _spooled(stream: BinaryIO) -> BinaryIO:
         spool.write(block)
     spool.seek(0)
     return spool
+
+
+def check_readable(path: str) -> None:
+    """Tell of a file that cannot be read before anything is booked.
+
+    Raises:
+        FileUnreadable: it is not there, a folder, or not allowed.
+    """
+    if path != STDIN:
+        try:
+            Path(path).open("rb").close()
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError | ValueError) -> FileUnreadable:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return FileUnreadable(f"the file {path} cannot be read: {reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from guardrails.core.errors import InvalidCall
 from guardrails.core.subject import checked_subject
@@ -30,7 +31,7 @@ class Subjects:
             raise InvalidCall(problems)
         self._remembered: dict[tuple[tuple[str, object], ...], Mapping[str, str]] = {}
 
-    def of(self, labels: Mapping[str, object], problems: list[str]) -> Mapping[str, str]:
+    def of(self, labels: Mapping[str, Any], problems: list[str]) -> Mapping[str, str]:
         """The checked labels of a row; mistakes are added to `problems`."""
         name = tuple(labels.items())
         try:
@@ -39,7 +40,7 @@ class Subjects:
             found = None
         if found is None:
             before = len(problems)
-            checked = checked_subject(labels, problems)  # type: ignore[arg-type]  # it checks the values itself
+            checked = checked_subject(labels, problems)
             found = MappingProxyType(dict(sorted({**self.added, **checked}.items())))
             if len(problems) > before:
                 return found

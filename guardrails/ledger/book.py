@@ -34,6 +34,10 @@ _HOLDS_NOW = Statement(_HOLDS_AT.text.replace("<= ?", f"<= {_SERVER_US}"))
 _SEEDED = Statement("SELECT hold, balance FROM seeded_hold WHERE org = ? AND hold IN ?*")
 _BALANCES = Statement("SELECT key, measure, spent, assumed, held FROM balance WHERE org = ? AND key IN ?* ORDER BY key FOR UPDATE")
 _SET_BALANCE = Statement("UPDATE balance SET spent = ?, assumed = ?, held = ? WHERE org = ? AND key = ?")
+_ADD_EVENT = Statement(
+    "INSERT INTO hold_event (org, hold, n, kind, at_us, expires_us, reason) "
+    "VALUES (?, ?, (SELECT coalesce(max(n), 0) + 1 FROM hold_event WHERE org = ? AND hold = ?), ?, ?, ?, ?)"
+)
 _END_HOLD = Statement("DELETE FROM live_hold WHERE org = ? AND id = ?")
 _EXTEND_HOLD = Statement("UPDATE live_hold SET expires_us = ? WHERE org = ? AND id = ?")
 
@@ -220,9 +224,9 @@ class Book(Lookup):
         """Move the end of a live hold."""
         self._extended.append((expires_us, self.org, hold_id))
 
-    def event(self, hold_id: str, n: int, kind: str, at_us: int, expires_us: int | None, reason: str | None) -> None:
-        """Note what happened to a hold."""
-        self._events.append((self.org, hold_id, n, kind, at_us, expires_us, reason))
+    def event(self, hold_id: str, kind: str, at_us: int, expires_us: int | None, reason: str | None) -> None:
+        """Note what happened to a hold; numbered as it is written, since two events may have one instant."""
+        self._events.append((self.org, hold_id, self.org, hold_id, kind, at_us, expires_us, reason))
 
     def enter(self, entry: Entry, legs: Iterable[bytes]) -> None:
         """Book an entry under balances that are locked. Its route must be of these legs."""
@@ -249,12 +253,17 @@ class Book(Lookup):
 
     def route_of(self, legs: Iterable[bytes]) -> bytes | None:
         """The route of a set of balances, written with the transaction where it is new."""
-        keys = tuple(sorted(legs))
+        keys = tuple(legs)
         if not keys:
             return None
-        key = route_key(keys)
-        if key not in self.known.routes:
-            self._routes[key] = keys
+        key = self.known.route_keys.get(keys)
+        if key is None:
+            ordered = tuple(sorted(keys))
+            key = self.known.route_keys[keys] = route_key(ordered)
+            if key not in self.known.routes:
+                self._routes[key] = ordered
+        elif key not in self.known.routes:  # the transaction that made it did not commit
+            self._routes[key] = tuple(sorted(keys))
         return key
 
     def subject(self, key: bytes, labels: Mapping[str, str]) -> None:
@@ -297,7 +306,7 @@ class Book(Lookup):
                 (insert(tables.live_hold), self._new_holds),
                 (_EXTEND_HOLD, self._extended),
                 (insert(tables.entry), [*(entry.row(org) for entry in self._entries), *self._entry_rows]),
-                (insert(tables.hold_event), self._events),
+                (_ADD_EVENT, self._events),
                 (_END_HOLD, [(org, hold_id) for hold_id in self._ended]),
                 *self._further,
             ],

@@ -20,6 +20,7 @@ DECIDED = Statement(f"SELECT {_HOLD_COLUMNS} FROM record r WHERE r.org = ? AND r
 _ROUTES = Statement("SELECT key, balance FROM route WHERE org = ? AND key IN ?*")
 _ENTRY_COLUMNS = tuple(column.name for column in tables.entry.columns)
 _ENTRIES = Statement(f"SELECT {', '.join(_ENTRY_COLUMNS)} FROM entry WHERE org = ? AND decision IN ?* ORDER BY seq")  # noqa: S608 - columns
+_DECIDED_US = Statement("SELECT max(at_us) FROM record WHERE org = ? AND id IN ?*")
 _EVENTS = Statement("SELECT hold, kind FROM hold_event WHERE org = ? AND hold IN ?* ORDER BY n")
 _RESPONSES = Statement(
     f"SELECT {', '.join(_ENTRY_COLUMNS)} FROM entry WHERE org = ? AND response IN ?* AND decision IS NULL ORDER BY seq"  # noqa: S608 - columns
@@ -52,12 +53,13 @@ class Known:
     """What is known to be in the ledger already; remembered from one transaction to the next, never required."""
 
     routes: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+    route_keys: dict[tuple[bytes, ...], bytes] = field(default_factory=dict)
     subjects: set[bytes] = field(default_factory=set)
     quotes: set[str] = field(default_factory=set)
 
     def trim(self) -> None:
         """Forget everything where it has grown too large for a memory."""
-        for memory in (self.routes, self.subjects, self.quotes):
+        for memory in (self.routes, self.route_keys, self.subjects, self.quotes):
             if len(memory) > _REMEMBERED:
                 memory.clear()
 
@@ -67,6 +69,7 @@ class Lookup:
 
     Attributes:
         ended: decisions that were asked for and hold nothing, by id.
+        unrecorded: entries of ids that were asked for and have no record: of decisions that were only previewed.
     """
 
     def __init__(self, session: Session, org: str, known: Known) -> None:
@@ -74,6 +77,7 @@ class Lookup:
         self.org = org
         self.known = known
         self.ended: dict[str, Hold] = {}
+        self.unrecorded: dict[str, list[dict[str, Any]]] = {}
         self._routes: dict[bytes, tuple[bytes, ...]] = {}
 
     def histories(self, ids: Sequence[str]) -> dict[str, History]:
@@ -91,6 +95,8 @@ class Lookup:
             entry = dict(zip(_ENTRY_COLUMNS, row, strict=True))
             if entry["decision"] in found:
                 found[entry["decision"]].entries.append(entry)
+            else:
+                self.unrecorded.setdefault(entry["decision"], []).append(entry)
         for hold_id, kind in events:
             if hold_id in found:
                 found[hold_id].events.append(kind)
@@ -158,3 +164,11 @@ def hold_of(row: Row, expires_us: int | None) -> Hold:
         Amounts(nano_usd, input_tokens, output_tokens, 1),
         expires_us,
     )
+
+
+def decided_us(session: Session, org: str, ids: Sequence[str]) -> int | None:
+    """The latest instant of some decisions, read on its own; None where the ledger has none of them."""
+    if not ids:
+        return None
+    (((at_us,),),) = session.read((_DECIDED_US, (org, list(ids))))
+    return None if at_us is None else int(at_us)

@@ -271,7 +271,7 @@ def _fates() -> tuple[Exists, Exists, Exists]:
 def _hold_findings(connection: Connection, org: str) -> list[Finding]:
     """Holds with no fate or with two, and holds that nothing admitted."""
     return [
-        Finding(code, hold_id, message)
+        Finding(code, str(hold_id), message)
         for code, query, message in (
             ("hold-lost", lost_holds(org), "was admitted, and is neither live nor settled, released or expired"),
             ("hold-twice", superfluous_holds(org), "is live although it was settled, released or has expired"),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from typing_extensions import override
 
 Files = Annotated[dict[str, str], BeforeValidator(lambda files: {"policy.yaml": files} if isinstance(files, str) else files)]
 """Policy files: one text, or text by path."""
@@ -25,6 +26,7 @@ def _written_amount(text: str) -> str:
 
 Written = Annotated[str, AfterValidator(_written_amount)]
 """An amount as in the policy language: `449.80 USD`, `2_000 tokens`."""
+
 
 def _share(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text.removesuffix("%")) / 100
@@ -189,6 +191,22 @@ class CaseDocument(_Strict):
     steps: list[StepDocument] = Field(min_length=1)
 
 
+class TestDocument(_Strict):
+    """A test of a policy set, as `*.test.yaml` has it: a case without a policy of its own."""
+
+    name: str
+    at: datetime
+    given: list[EntryDocument] = Field(default_factory=list)
+    steps: list[StepDocument] = Field(min_length=1)
+
+
+class TestFile(_Strict):
+    """Tests of the set in whose folder they stand."""
+
+    version: Literal["1"]
+    tests: list[TestDocument] = Field(min_length=1)
+
+
 class CaseFile(_Strict):
     """Cases on one subject; `prices` hold for those that bring none of their own."""
 
@@ -224,10 +242,21 @@ def read_cases(path: Path) -> Iterator[Case]:
         yield Case(path.stem, document, document.prices or file.prices)
 
 
+def read_tests(folder: Path) -> Iterator[Case]:
+    """The tests of a policy folder, each with the whole folder as its policy."""
+    files = {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.yaml"))}
+    for name, text in files.items():
+        if name.endswith(".test.yaml"):
+            for test in TestFile.model_validate(yaml.load(text, _Loader)).tests:  # noqa: S506 - a loader that makes text alone
+                document = CaseDocument(policies=files, **{key: getattr(test, key) for key in TestDocument.model_fields})
+                yield Case(f"{folder.name}/{name}", document, None)
+
+
 class _Loader(yaml.BaseLoader):
     """Every scalar as its text, so that no amount is ever a float; `null` stays null, and of two equal keys none wins."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's own
+    @override
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         repeated = {key for key in keys if keys.count(key) > 1}
         if repeated:
@@ -235,7 +264,7 @@ class _Loader(yaml.BaseLoader):
         return super().construct_mapping(node, deep)
 
 
-def _null(loader: _Loader, node: yaml.ScalarNode) -> str | None:
+def _null(_loader: _Loader, node: yaml.ScalarNode) -> str | None:
     return None if node.value == "null" and node.style is None else node.value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -12,14 +13,21 @@ from sqlalchemy import Engine, select
 import guardrails
 from guardrails import Call, Decision, Gate, GuardrailsError, Reason, Settlement, Usage
 from guardrails.audit.record import restored
+from guardrails.audit.replay import replay
+from guardrails.core import clock
 from guardrails.core.instant import rfc3339
 from guardrails.core.money import nano_to_usd
 from guardrails.db.connect import connect, reading
 from guardrails.db.tables import quote, record
 from guardrails.gate.budgets import Budget
 from guardrails.gate.gate import ORG
-from guardrails.ledger.verify import verify
-from guardrails.pricing.price import quote_from_text
+from guardrails.gate.importing import Importer
+from guardrails.gate.view import View
+from guardrails.importers.formats import FORMATS
+from guardrails.importers.rows import import_file
+from guardrails.importers.source import SourceFile
+from guardrails.importers.subjects import Subjects
+from guardrails.pricing.price import Quote, quote_from_text
 from tests.casework.document import (
     BudgetDocument,
     Case,
@@ -56,11 +64,11 @@ class _Run:
         self._write = write
         self._at = case.document.at
         self._decisions: dict[int, Decision] = {}
+        self._imports = 0
         self._gate = self._open(case.files(case.document.policies, None))
 
     def all_steps(self) -> None:
-        for entry in self._case.document.given:
-            self._book(entry)
+        self._import(self._case.document.given)
         for number, step in enumerate(self._case.document.steps, 1):
             try:
                 self._step(number, step)
@@ -68,7 +76,7 @@ class _Run:
                 error.add_note(f"step {number} of {self._case.id}")
                 raise
             with reading(self._engine) as connection:
-                assert verify(connection, ORG).findings == [], f"step {number}: the ledger does not add up"
+                assert View(connection, ORG, self._at).verify().findings == [], f"step {number}: the ledger does not add up"
 
     def close(self) -> None:
         self._gate.close()
@@ -81,8 +89,7 @@ class _Run:
         if step.policies is not None:
             self._gate.close()
             self._gate = self._open(self._case.files(step.policies, step.prices))
-        for entry in step.given:
-            self._book(entry)
+        self._import(step.given)
         error: GuardrailsError | None = None
         try:
             self._act(number, step)
@@ -101,7 +108,7 @@ class _Run:
             self._decisions[number] = decision
             assert step.expect is not None, "a call without an expectation tests nothing"
             _same_decision(decision, step.expect)
-            assert self._record(decision) == decision, "the record is not the decision"
+            self._check_record(decision)
         if step.settle is not None:
             _same_settlement(self._settle(self._of(number, step), step.settle), step.settlement)
         if step.release:
@@ -117,18 +124,28 @@ class _Run:
         attempt, model = usage.pop("attempt"), usage.pop("model")
         return self._gate.settle(decision, Usage(**usage), attempt=attempt, model=model)
 
-    def _book(self, entry: EntryDocument) -> None:
-        """Usage of before: a settlement without a hold counts as an imported row does, whatever the policy says of it."""
-        usage = dict(entry)
-        facts = {name: usage.pop(name) for name in ("at", "model", "provider", "subject")}
-        usage.pop("id")
-        self._gate.settle(self._gate.preview(Call(**facts)), Usage(**usage))
+    def _import(self, entries: Sequence[EntryDocument]) -> None:
+        """Usage of before, as `import jsonl` takes it; rows without an id get one."""
+        if not entries:
+            return
+        rows = [entry.model_dump(mode="json", exclude_defaults=True) for entry in entries]
+        lines = [json.dumps({"id": f"{self._imports}-{number}", **row}) for number, row in enumerate(rows)]
+        folder = self._write({"given.jsonl": "\n".join(lines)})
+        self._imports += 1
+        with Importer.open(None, self._database) as importer, SourceFile(str(folder / "given.jsonl")) as source:
+            result = import_file(importer, source, FORMATS["jsonl"], Subjects(), clock.now())
+        assert result.state.new == len(entries), [refused.reason for refused in result.refused]
 
-    def _record(self, decision: Decision) -> Decision:
+    def _check_record(self, decision: Decision) -> None:
+        """The record is the decision, and is enough to make it again."""
         with reading(self._engine) as connection:
-            row = connection.execute(select(record).where(record.c.org == ORG, record.c.id == decision.id)).mappings().one()
-            text = connection.execute(select(quote.c.body).where(quote.c.org == ORG, quote.c.id == row["quote"])).scalar_one()
-        return restored(row, quote_from_text(text))
+            row = dict(connection.execute(select(record).where(record.c.org == ORG, record.c.id == decision.id)).mappings().one())
+            texts = connection.execute(select(quote.c.id, quote.c.body).where(quote.c.org == ORG)).all()
+        quotes: dict[str, Quote] = {key: quote_from_text(text) for key, text in texts}
+        assert restored(row, quotes[row["quote"]]) == decision, "the record is not the decision"
+        assert replay(row, self._gate._ledger.active.ruleset, quotes.__getitem__).differences == (), (
+            "the record does not explain the decision"
+        )
 
 
 def _same_decision(decision: Decision, expected: ExpectDocument) -> None:

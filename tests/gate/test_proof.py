@@ -18,7 +18,7 @@ LARGE = limit("50", id="large", match="{input_tokens: {over: 300}}")
 
 @pytest.fixture
 def grown(database_url: str, policy_folder: Callable[[str | Mapping[str, str]], Path]) -> Iterator[Scene]:
-    """Two teams have spent 0.40 and 0.20 USD before rules came in mid-window, and each 0.10 USD since; a hold of 1 USD saw both."""
+    """Two teams have spent 0.40 and 0.20 USD before rules came in mid-window, and 0.10 and 0.40 USD since; a hold of 1 USD saw both."""
     scene = Scene(database_url, policy_folder)
     first = scene.open(policy(limit()))
     spend(first, "search", 400)
@@ -26,7 +26,7 @@ def grown(database_url: str, policy_folder: Callable[[str | Mapping[str, str]], 
     live = first.reserve(call(at=after(seconds=1), subject={"team": "ads"}))
     second = scene.open(policy(limit() + TEAMS + LARGE))
     spend(second, "search", 100)
-    spend(second, "ads", 100)
+    spend(second, "ads", 400)
     second.settle(live, Usage(input_tokens=900, output_tokens=0))
     scene.close()
     yield scene
@@ -44,10 +44,10 @@ def seeds(scene: Scene) -> list[tuple[object, ...]]:
 def test_what_new_rules_started_from_is_proven(grown: Scene) -> None:
     usd = 10**9
     assert seeds(grown) == [
-        ("large", "{}", usd * 4 // 10, usd * 13 // 10),  # 0.40 of search before; then the hold of ads, 0.90
-        ("month", "{}", 0, usd * 17 // 10),  # 0.40 + 0.20 + 0.10 + 0.10 + 0.90
-        ("teams", '{"team": "ads"}', usd * 2 // 10, usd * 12 // 10),
-        ("teams", '{"team": "search"}', usd * 4 // 10, usd * 5 // 10),
+        ("large", "{}", usd * 4 // 10, usd * 17 // 10),  # 0.40 of search before; 0.40 of ads since, and its hold, 0.90
+        ("month", "{}", 0, usd * 20 // 10),  # 0.40 + 0.20 + 0.10 + 0.40 + 0.90
+        ("teams", '{"team": "ads"}', usd * 2 // 10, usd * 15 // 10),  # 0.20 before; 0.40 + 0.90
+        ("teams", '{"team": "search"}', usd * 4 // 10, usd * 5 // 10),  # 0.40 before; 0.10
     ]
     assert verified(grown).ok
 

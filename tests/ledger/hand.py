@@ -28,7 +28,13 @@ class Hand:
         self._number = 0
 
     def entry(
-        self, at: datetime, cost_nano_usd: int | None, subject: Mapping[str, str] | None = None, *, model: str | None = "m", **columns: object
+        self,
+        at: datetime,
+        cost_nano_usd: int | None,
+        subject: Mapping[str, str] | None = None,
+        *,
+        model: str | None = "m",
+        **columns: object,
     ) -> None:
         """A row of usage."""
         number = self._next()
@@ -50,7 +56,7 @@ class Hand:
         }
         self.connection.execute(insert(tables.entry).values(**{**row, **columns}))
 
-    def decision(  # noqa: PLR0913 - a decision is these facts
+    def decision(
         self,
         at: datetime,
         verdict: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +37,16 @@ def test_says_what_was_spent_and_decided_as_worked_out_by_hand(database_url: str
     search, ads = {"team": "search"}, {"team": "ads", "user": "ana"}
     with writing(database_url) as hand:
         hand.entry(NOON, 1_500_000_001, search, model="big", input_tokens=100, cache_read_tokens=20, output_tokens=7)
-        hand.entry(NOON, 250_000_000, search, model="big", input_tokens=10, cache_write_short_tokens=1, cache_write_long_tokens=2, cache_write_unknown_tokens=4)
+        hand.entry(
+            NOON,
+            250_000_000,
+            search,
+            model="big",
+            input_tokens=10,
+            cache_write_short_tokens=1,
+            cache_write_long_tokens=2,
+            cache_write_unknown_tokens=4,
+        )
         hand.entry(NOON, 40, ads, model="small", output_tokens=3)
         hand.entry(NOON, None, ads, model="big", assumed_nano_usd=2 * USD)
         hand.decision(NOON, "allow", search, asked="big", ran="big")
@@ -65,7 +75,16 @@ def test_says_what_was_spent_and_decided_as_worked_out_by_hand(database_url: str
             "allowed": 1,
         },
         # The downgrade counts under the model that it decided on.
-        {**nothing, "team": "ads", "model": "small", "cost_usd": "0.00000004", "entries": 1, "output_tokens": 3, "downgraded": 1, "saved_usd": "3"},
+        {
+            **nothing,
+            "team": "ads",
+            "model": "small",
+            "cost_usd": "0.00000004",
+            "entries": 1,
+            "output_tokens": 3,
+            "downgraded": 1,
+            "saved_usd": "3",
+        },
         # The refusals count under the model that was asked for; one of them has no price, so that what it saved is not known.
         {
             **nothing,
@@ -153,9 +172,22 @@ def test_rows_are_dearest_first_then_by_label_and_by_time_where_there_is_one(dat
     [
         # 00:00 UTC is 05:45 in Kathmandu, where the day has begun at 18:15 UTC of the day before.
         ("Asia/Kathmandu", "day", {"2026-03-28": 1, "2026-03-29": 2 + 4 + 8 + 16}),
-        ("Asia/Kathmandu", "hour", {"2026-03-28T23:00:00+05:45": 1, "2026-03-29T00:00:00+05:45": 2, "2026-03-29T05:00:00+05:45": 4, "2026-03-29T06:00:00+05:45": 8 + 16}),
+        (
+            "Asia/Kathmandu",
+            "hour",
+            {
+                "2026-03-28T23:00:00+05:45": 1,
+                "2026-03-29T00:00:00+05:45": 2,
+                "2026-03-29T05:00:00+05:45": 4,
+                "2026-03-29T06:00:00+05:45": 8 + 16,
+            },
+        ),
         # Berlin leaves out 02:00 to 03:00 on 29 March: 00:59 UTC is 01:59, 01:00 UTC is 03:00.
-        ("Europe/Berlin", "hour", {"2026-03-28T19:00:00+01:00": 1 + 2, "2026-03-29T01:00:00+01:00": 4 + 8, "2026-03-29T03:00:00+02:00": 16}),
+        (
+            "Europe/Berlin",
+            "hour",
+            {"2026-03-28T19:00:00+01:00": 1 + 2, "2026-03-29T01:00:00+01:00": 4 + 8, "2026-03-29T03:00:00+02:00": 16},
+        ),
         ("Europe/Berlin", "week", {"2026-03-23": 31}),
         ("America/New_York", "month", {"2026-03-01": 31}),
         ("Pacific/Kiritimati", "day", {"2026-03-29": 31}),
@@ -213,7 +245,8 @@ def test_a_hold_past_its_time_is_assumed_at_that_instant(database_url: str) -> N
         assert values(told) == [("ads",)]
 
 
-_TEAMS = st.sampled_from(["ads", "Ads ", "search", "straße", "STRASSE"])
+_TEAMS = st.sampled_from(["ads", "Ads", "search", "straße", "STRASSE"])
+Fact = tuple[datetime, int | None, dict[str, str], str | None, str]
 _FACTS = st.lists(
     st.tuples(
         st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31), timezones=st.just(UTC)),  # noqa: DTZ001 - the strategy adds the zone
@@ -224,7 +257,9 @@ _FACTS = st.lists(
     ),
     max_size=12,
 )
-_BREAKDOWNS = st.lists(st.sampled_from(["team", "user", "model", "provider", "tier", "operation", "hour", "day", "week", "month"]), unique=True, max_size=4)
+_BREAKDOWNS = st.lists(
+    st.sampled_from(["team", "user", "model", "provider", "tier", "operation", "hour", "day", "week", "month"]), unique=True, max_size=4
+)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +272,9 @@ def memory() -> Iterator[Engine]:
 
 @settings(max_examples=40)
 @given(_FACTS, _BREAKDOWNS, st.sampled_from(["UTC", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Santiago"]), st.randoms())
-def test_every_breakdown_adds_up_to_the_same_total_in_any_order_of_booking(memory, facts, by, timezone, random) -> None:  # type: ignore[no-untyped-def]  # Hypothesis
+def test_every_breakdown_adds_up_to_the_same_total_in_any_order_of_booking(
+    memory: Engine, facts: list[Fact], by: list[str], timezone: str, random: Random
+) -> None:
     """Acceptance 79, 80, 81. To the nano-dollar, and twice the same."""
     told, shuffled = _both(memory, facts, random, by, timezone)
     expected = sum(cost or 0 for _, cost, *_ in facts)
@@ -250,14 +287,13 @@ def test_every_breakdown_adds_up_to_the_same_total_in_any_order_of_booking(memor
     assert sorted(row.sums.cost_nano_usd for row in shuffled.rows) == sorted(row.sums.cost_nano_usd for row in told.rows)
 
 
-def _both(memory, facts, random, by, timezone) -> tuple[Report, Report]:  # type: ignore[no-untyped-def]  # as Hypothesis gives them
+def _both(memory: Engine, facts: list[Fact], random: Random, by: list[str], timezone: str) -> tuple[Report, Report]:
     """The report of a ledger, and of one with the same facts in another order."""
     told = []
     for order in (facts, random.sample(facts, len(facts))):
         with memory.connect() as connection, connection.begin() as transaction:
             hand = Hand(connection)
             for at, cost, labels, model, verdict in order:
-                labels = {name: value.strip() for name, value in labels.items()}  # noqa: PLW2901 - as a checked subject has them
                 hand.entry(at, cost, labels, model=model)
                 hand.decision(at, verdict, labels, saved_nano_usd=cost)
             told.append(report(connection, ORG, LIFETIME, by, timezone=timezone, at=NOON, charges_unseen=False))

@@ -14,7 +14,10 @@ from guardrails.gate.view import open_view, rebuild
 from guardrails.ledger.verify import Finding, Verification
 from tests.gate.scene import Scene, after, call, limit, policy
 
-RULES = policy(limit("5", per="team") + "  - {id: day, kind: token_cap, limit: 10M tokens, window: day}\n  - {id: at-once, kind: concurrency_cap, limit: 9 concurrent}\n")
+RULES = policy(
+    limit("5", per="team")
+    + "  - {id: day, kind: token_cap, limit: 10M tokens, window: day}\n  - {id: at-once, kind: concurrency_cap, limit: 9 concurrent}\n"
+)
 SEARCH = {"team": "search"}
 
 
@@ -33,9 +36,12 @@ def kept(database_url: str, policy_folder: Callable[[str | Mapping[str, str]], P
 
 def change(scene: Scene, statement: str) -> None:
     engine = connect(scene.url)
-    with engine.connect() as connection, connection.begin():
-        assert connection.execute(text(statement)).rowcount > 0
-    engine.dispose()
+    try:
+        with engine.connect() as connection, connection.begin():
+            changed = connection.execute(text(statement)).rowcount
+    finally:
+        engine.dispose()
+    assert changed > 0
 
 
 def verified(scene: Scene) -> Verification:
@@ -61,9 +67,22 @@ def test_an_untouched_ledger_adds_up(kept: Scene) -> None:
     ("column", "finding"),
     [
         # 400 tokens of `big` cost 0.40 USD; the hold that lives keeps 1 USD.
-        ("spent", Finding("balance-spent", "month team=search from 2026-03-01T00:00:00Z", "spent is 0.400000001 USD, its facts add up to 0.4 USD")),
-        ("assumed", Finding("balance-assumed", "month team=search from 2026-03-01T00:00:00Z", "assumed is 0.000000001 USD, its facts add up to 0 USD")),
-        ("held", Finding("balance-held", "month team=search from 2026-03-01T00:00:00Z", "held is 1.000000001 USD, its facts add up to 1 USD")),
+        (
+            "spent",
+            Finding(
+                "balance-spent", "month team=search from 2026-03-01T00:00:00Z", "spent is 0.400000001 USD, its facts add up to 0.4 USD"
+            ),
+        ),
+        (
+            "assumed",
+            Finding(
+                "balance-assumed", "month team=search from 2026-03-01T00:00:00Z", "assumed is 0.000000001 USD, its facts add up to 0 USD"
+            ),
+        ),
+        (
+            "held",
+            Finding("balance-held", "month team=search from 2026-03-01T00:00:00Z", "held is 1.000000001 USD, its facts add up to 1 USD"),
+        ),
     ],
 )
 def test_a_changed_balance_is_named_with_both_numbers_and_rebuilt(kept: Scene, column: str, finding: Finding) -> None:

@@ -76,6 +76,8 @@ def record_row(
     }
     if call.at is not None:
         body["at"] = to_us(call.at)
+    if decision.unchecked:
+        body["unchecked"] = True
     if decision.shadow:
         body["shadow"] = [_written(reason) for reason in decision.shadow]
     if decision.requested_nano_usd is not None:
@@ -135,6 +137,7 @@ def restored(row: Mapping[str, Any], quote: Quote) -> Decision:
         at=from_us(row["at_us"]),
         expires_at=None if row["expires_us"] is None else from_us(row["expires_us"]),
         generation=row["generation"],
+        unchecked=body.get("unchecked", False),
     )
 
 

@@ -45,12 +45,14 @@ def replay(row: Mapping[str, Any], ruleset: Ruleset, quote_of: Callable[[str], Q
         return quotes[model]
 
     call, at = recorded.call, recorded.at
-    balances = _balances(recorded, ruleset)
+    balances = None if recorded.unchecked else _balances(recorded, ruleset)
     asked = candidate(ruleset, call, call.model, quote, at)
     while isinstance(
         answer := decide(ruleset, call, asked, quote, balances, decision_id=recorded.id, at=at, generation=recorded.generation),
         Missing,
     ):
+        if balances is None:
+            raise AssertionError  # an unchecked decision asks for no balances
         # Rules that were not in force, or have no limit for the scope, said nothing: their balances decide nothing either.
         balances.update({ref.key: Balance() for ref in answer.refs})
     parts = ("verdict", "model", "reasons", "shadow", "holds", "expires_at", "requested_nano_usd", "estimate_nano_usd", "tier")

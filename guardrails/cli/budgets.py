@@ -19,6 +19,7 @@ from guardrails.cli.settings import Settings
 from guardrails.core.errors import PolicyUnreadable
 from guardrails.core.instant import rfc3339
 from guardrails.core.quantity import amount_text
+from guardrails.core.window import WindowKind, zone_of
 from guardrails.engine.decision import share_text
 from guardrails.gate.budgets import Budget
 from guardrails.gate.gate import Gate
@@ -98,14 +99,12 @@ def print_budgets(console: Console, found: Sequence[Budget], at: datetime) -> No
 def _print_rule(console: Console, group: Sequence[Budget], at: datetime, width: int, *, blocks: bool) -> None:
     rule = group[0].rule
     mode = "" if rule.mode.value == "enforce" else f"  [{rule.mode.value} only]"
-    console.print(
-        Text.assemble((rule.id, "bold"), (mode, "yellow"), (f"  {_window(group[0])}", "dim"), (f"  {rule.source}", "dim")), soft_wrap=True
-    )
+    console.print(Text.assemble((rule.id, "bold"), (mode, "yellow"), (f"  {_window(group[0])}", "dim"), (f"  {rule.source}", "dim")))
     write = amount_column([amount for each in group for amount in (each.limit, each.spent)], group[0].measure)
     held, assumed = any(each.held for each in group), any(each.assumed for each in group)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True, header_style="dim")
     table.add_column("  per " + ", ".join(rule.per) if rule.per else "", min_width=width + 2, overflow="fold")
-    table.add_column("used", min_width=10, no_wrap=True)
+    table.add_column("used", min_width=8, no_wrap=True)
     table.add_column("", justify="right", min_width=5, no_wrap=True)
     for name in ("spent", *(["assumed"] if assumed else []), *(["held"] if held else []), "limit", "left"):
         table.add_column(name, justify="right", min_width=6, no_wrap=True)
@@ -118,7 +117,7 @@ def _print_rule(console: Console, group: Sequence[Budget], at: datetime, width: 
         cells = [budget.spent, *([budget.assumed] if assumed else []), *([budget.held] if held else []), budget.limit, budget.left]
         table.add_row(
             Text(f"  {_scope(budget)}"),
-            Text("" if share is None else bar(share, 10, blocks=blocks), style=style),
+            Text("" if share is None else bar(share, 8, blocks=blocks), style=style),
             Text("" if share is None else percent(share), style=style),
             *[Text(write(amount), style="red" if amount < 0 else "") for amount in cells],
             *([Text(rate)] if any(rates) else []),
@@ -136,7 +135,7 @@ def _window(budget: Budget) -> str:
     unit = budget.measure.value
     window, kind = budget.window, budget.rule.window
     if window is None or kind is None:
-        return f"{unit} at once" if kind is None else unit
+        return "calls at once" if kind is None else unit
     if window.start is None or window.end is None:
         return f"{unit}, {kind.kind.value}"
     zone = kind.timezone
@@ -151,8 +150,10 @@ def _rate(budget: Budget, at: datetime) -> str:
         return ""
     ends = percent(Fraction(found.total, budget.limit))
     if found.passes_at is None:
-        return f"{ends} at the end"
-    return f"{ends}, over on {local_text(found.passes_at.replace(second=0, microsecond=0), budget.rule.window.timezone)}"
+        return ends
+    passes_at = found.passes_at.astimezone(zone_of(budget.rule.window.timezone))
+    within_a_day = budget.rule.window.kind in (WindowKind.DAY, WindowKind.HOUR, WindowKind.MINUTE)
+    return f"{ends}, over {passes_at.strftime('%H:%M' if within_a_day else '%Y-%m-%d')}"
 
 
 def _heading_json(budget: Budget, at: datetime) -> dict[str, object] | None:

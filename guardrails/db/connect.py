@@ -18,7 +18,7 @@ DEFAULT_URL = "sqlite:///guardrails.db"
 BUSY_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
-_PASSWORD = re.compile(r"(:[^:/@]*:).*@")
+_PASSWORD = re.compile(r"(//[^:/@]*:).*@")
 
 
 def parse_url(database: str) -> URL:

@@ -33,7 +33,7 @@ def decide(
     call: Call,
     asked: Candidate,
     quotes: Quotes,
-    balances: Mapping[bytes, Balance],
+    balances: Mapping[bytes, Balance] | None,
     *,
     decision_id: str,
     at: datetime,
@@ -43,16 +43,18 @@ def decide(
 
     Args:
         asked: the candidate of the requested model, as `candidate()` made it.
-        balances: amounts by key; a key that is missing is asked for by returning `Missing`.
+        balances: amounts by key; a key that is missing is asked for by returning `Missing`. None decides unchecked, as the
+            rules that need no balance say: the ledger cannot be reached, and `defaults.unavailable` allows that.
         at: the one instant of the decision.
         generation: of the policy set in the ledger.
     """
     refused = _label_reasons(ruleset, call)
+    unchecked = [] if balances is not None else [_unchecked(ruleset, call)]
     if missing := _missing(asked, balances):
         return missing
     tried = asked
     findings = judge(ruleset, asked, balances, at)
-    reasons = [*refused, *(finding.reason for finding in findings)]
+    reasons = [*unchecked, *refused, *(finding.reason for finding in findings)]
     verdict = Verdict.DENY
     quoted = {asked.model: asked.quote}
     if not refused:
@@ -90,6 +92,7 @@ def decide(
         expires_at=at + timedelta(seconds=ttl_s) if admitted else None,
         quotes=tuple(quoted.values()),
         generation=generation,
+        unchecked=balances is None,
     )
 
 
@@ -104,9 +107,16 @@ def _sorted(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     return tuple(found)
 
 
-def _missing(tried: Candidate, balances: Mapping[bytes, Balance]) -> Missing | None:
+def _missing(tried: Candidate, balances: Mapping[bytes, Balance] | None) -> Missing | None:
+    if balances is None:
+        return None
     refs = tuple([ref for _, ref in tried.matched if ref is not None and ref.key not in balances])
     return Missing(refs) if refs else None
+
+
+def _unchecked(ruleset: Ruleset, call: Call) -> Reason:
+    detail = "the ledger cannot be reached, and `defaults.unavailable` is `allow`: limits are not checked, the call is booked later"
+    return Reason("defaults.unavailable", Effect.ALLOW, Mode.ENFORCE, call.model, ruleset.policies.defaults.source, detail=detail)
 
 
 def _label_reasons(ruleset: Ruleset, call: Call) -> list[Reason]:

@@ -137,6 +137,8 @@ class Decision:
         expires_at: when the hold ends by itself, unless it is extended.
         quotes: of every model that was looked at, those that did not fit included.
         generation: of the policy set in the ledger; 0 in a preview without one.
+        unchecked: made while the ledger could not be reached, so that no balance was looked at; nothing is held until the
+            ledger is back.
     """
 
     id: str
@@ -156,6 +158,7 @@ class Decision:
     expires_at: datetime | None = None
     quotes: tuple[Quote, ...] = field(default=(), compare=False)
     generation: int = field(default=0, compare=False)
+    unchecked: bool = False
 
     @property
     def requested_model(self) -> str:
@@ -209,6 +212,7 @@ class Decision:
             "policy": self.policy,
             "price": self.price,
             "at": rfc3339(self.at),
+            "unchecked": self.unchecked,
             "message": self.message,
         }
 

@@ -32,7 +32,7 @@ def decision_message(decision: Decision) -> str:
         case "downgrade":
             return f"{decision.requested_model} downgraded to {decision.model}{cause}"
         case _:
-            return f"{decision.requested_model} allowed"
+            return f"{decision.requested_model} allowed{' unchecked: the ledger cannot be reached' if decision.unchecked else ''}"
 
 
 def _what(reason: Reason) -> str:

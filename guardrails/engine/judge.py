@@ -25,8 +25,12 @@ class Finding:
     offers: tuple[str, ...] = ()
 
 
-def judge(ruleset: Ruleset, tried: Candidate, balances: Mapping[bytes, Balance], at: datetime) -> list[Finding]:
-    """What every rule in force says of the tried model, in the order of the rules."""
+def judge(ruleset: Ruleset, tried: Candidate, balances: Mapping[bytes, Balance] | None, at: datetime) -> list[Finding]:
+    """What every rule in force says of the tried model, in the order of the rules.
+
+    Args:
+        balances: None where the ledger cannot be reached: rules that count beyond one call then check nothing, and say so.
+    """
     findings = []
     enforced = False
     for rule, ref in tried.matched:
@@ -65,7 +69,7 @@ def asks(ruleset: Ruleset, target: str, tried: Candidate) -> bool:
 
 
 def _limited(
-    ruleset: Ruleset, rule: Rule, limits: Limits, ref: BalanceRef | None, tried: Candidate, balances: Mapping[bytes, Balance]
+    ruleset: Ruleset, rule: Rule, limits: Limits, ref: BalanceRef | None, tried: Candidate, balances: Mapping[bytes, Balance] | None
 ) -> Finding | None:
     limit = limits.for_value(tried.labels.get(rule.per[0], NONE) if limits.by_value else None)
     if limit is None:
@@ -77,7 +81,9 @@ def _limited(
         detail = f"no price is known of `{tried.model}` for what this call needs, and `defaults.unknown_price` is `deny`"
         return Finding(Reason(rule.id, Effect.DENY, rule.mode, tried.model, rule.source, scope=scope, detail=detail))
     free = measure is Measure.USD and not unpriced and tried.holds.nano_usd == 0
-    balance = _NO_BALANCE if ref is None else balances[ref.key]
+    if ref is not None and balances is None:
+        return Finding(_unchecked(rule, limit, tried, scope, free=free))
+    balance = _NO_BALANCE if ref is None or balances is None else balances[ref.key]
     requested = tried.holds.held_of(measure)
     total = balance.total + requested
     effect, share, target = Effect.ALLOW, None, None
@@ -113,6 +119,14 @@ def _limited(
         unpriced=unpriced,
     )
     return Finding(reason, tuple(offers))
+
+
+def _unchecked(rule: Rule, limit: int, tried: Candidate, scope: Mapping[str, str], *, free: bool) -> Reason:
+    """What a rule says without its balance: only a limit of 0 refuses whatever was spent."""
+    if limit == 0 and not free and any(isinstance(threshold.action, Deny) for threshold in rule.thresholds):
+        return Reason(rule.id, Effect.DENY, rule.mode, tried.model, rule.source, scope=scope, detail="the limit is 0, whatever was spent")
+    detail = "not checked: what counts against this limit is not known while the ledger cannot be reached"
+    return Reason(rule.id, Effect.ALLOW, rule.mode, tried.model, rule.source, scope=scope, detail=detail)
 
 
 _STRENGTH = {Effect.ALLOW: 0, Effect.WARN: 1, Effect.DOWNGRADE: 2, Effect.DENY: 3}

@@ -100,6 +100,7 @@ class _Tries:
     Attributes:
         needed: balances to lock from the start.
         sweep: lock the holds that are past their time, too.
+        alone: have no other booking under way.
     """
 
     count: int = 1
@@ -107,6 +108,7 @@ class _Tries:
     pause_s: float = _FIRST_PAUSE_S
     needed: dict[bytes, BalanceRef] = field(default_factory=dict)
     sweep: bool = False
+    alone: bool = False
 
     def restarted(self, restart: Restart, url: str) -> None:
         """Take in why a try was given up; pause where another transaction was in the way."""
@@ -114,8 +116,10 @@ class _Tries:
             message = f"the ledger {shown_url(url)} did not come to rest in {MAX_TRIES} tries"
             raise LedgerBusy(message)
         self.needed.update({ref.key: ref for ref in restart.needed})
-        in_the_way = not restart.needed and (not restart.sweep or self.sweep) and self.count > 1
+        news = restart.needed or (restart.sweep and not self.sweep) or (restart.alone and not self.alone)
+        in_the_way = not news and self.count > 1
         self.sweep = self.sweep or restart.sweep
+        self.alone = self.alone or restart.alone
         if in_the_way:
             self.pause()
         else:
@@ -138,7 +142,7 @@ def _attempt(ledger: Ledger, session: Session, operations: Sequence[Operation[An
     book = Book(session, ledger.org, ledger.known)
     hold_ids = [hold_id for operation in operations for hold_id in operation.hold_ids]
     record_ids = [record_id for operation in operations for record_id in (operation.ids if tries.count > 1 else operation.record_ids)]
-    now_us, records = book.begin(_caller_us(ledger, session, operations), hold_ids, record_ids, sweep=tries.sweep)
+    now_us, records = book.begin(_caller_us(ledger, session, operations), hold_ids, record_ids, sweep=tries.sweep, alone=tries.alone)
     if book.generation != ledger.active.generation:
         session.rollback()
         ledger.active = ledger.reload()
@@ -153,10 +157,13 @@ def _attempt(ledger: Ledger, session: Session, operations: Sequence[Operation[An
     missing = book.lock({*refs, *looked_at, *(key for legs in context.legs.values() for key in legs)})
     to_open = [refs[key] for key in missing if key in refs]
     if to_open:
-        open_balances(book, ledger.active.ruleset, to_open, context.now)
+        alone = tries.alone or session.dialect == "sqlite" or operations[0].dry
+        open_balances(book, ledger.active.ruleset, to_open, context.now, alone=alone)
         context.legs = book.legs(holds)
         if book.lock(key for legs in context.legs.values() for key in legs):
             raise Restart
+    # Read under the balances' locks: an import of the same answer that was under way is seen, or waits.
+    context.answered = book.answered([operation.response for operation in operations if operation.response is not None])
     named = set(hold_ids)
     expired = [hold for hold in book.holds.values() if hold.expires_us is not None and hold.expires_us <= now_us]
     for hold in expired:
@@ -177,11 +184,10 @@ def _attempt(ledger: Ledger, session: Session, operations: Sequence[Operation[An
 
 
 def _read_more(context: Context, operations: Sequence[Operation[Any]], hold_ids: Sequence[str]) -> None:
-    """Read what only some operations need: histories of holds that ended, pinned quotes, imported answers, labels."""
+    """Read what only some operations need: histories of holds that ended, pinned quotes, labels."""
     book = context.book
     again = [record_id for record_id in context.records if record_id not in book.holds]
     context.histories = book.histories([*(hold_id for hold_id in hold_ids if hold_id not in book.holds), *again])
-    context.answered = book.answered([operation.response for operation in operations if operation.response is not None])
     quote_ids = {book.holds[hold_id].quote for hold_id in hold_ids if hold_id in book.holds}
     quote_ids |= {history.hold.quote for history in context.histories.values()} | {row["quote"] for row in context.records.values()}
     for operation in operations:

@@ -245,9 +245,7 @@ class Gate:
             self._engine.dispose(close=False)
             ledger = self._ledger
             self._inherited = ledger  # never collected: the end of its connection would be said on the parent's line
-            self._ledger = Ledger(
-                self._engine, self._database, ledger.org, ledger.active, self._reload, caller_clock=ledger.caller_clock
-            )
+            self._ledger = Ledger(self._engine, self._database, ledger.org, ledger.active, self._reload, caller_clock=ledger.caller_clock)
             self._combiner = Combiner(self._carry_out)
             self._process = os.getpid()
 

@@ -33,16 +33,22 @@ class _Seed:
     amounts: Balance = field(default_factory=Balance)
 
 
-def open_balances(book: Book, ruleset: Ruleset, missing: Iterable[BalanceRef], at: datetime) -> None:
+def open_balances(book: Book, ruleset: Ruleset, missing: Iterable[BalanceRef], at: datetime, *, alone: bool) -> None:
     """Add balances that the ledger does not have, each with what its window's facts gave.
 
+    Args:
+        alone: no other booking is under way, or nothing will be written. A settlement at the same time of a hold that was
+            admitted before the rule was there would otherwise be missed: neither transaction sees what the other does.
+
     Raises:
-        Restart: another transaction opened one of them in the meantime.
+        Restart: it must be alone, or another transaction opened one of them in the meantime.
     """
     missing = list({ref.key: ref for ref in missing}.values())
     openings = {_opening_key(ref): ref for ref in missing}
     (rows,) = book.session.read((_OPENED, (book.org, sorted(openings))))
     opened = {bytes(row[0]) for row in rows}
+    if not alone and openings.keys() - opened:
+        raise Restart(alone=True)
     seeds = {ref.key: _Seed(ref) for ref in missing}
     holds: list[tuple[str, bytes]] = []
     for key in sorted(openings.keys() - opened):

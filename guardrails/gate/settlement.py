@@ -67,6 +67,8 @@ class Booked:
     entries: int = 0
     unpriced: int = 0
     partial: bool = False
+    own: bool = False
+    """Some of it was booked for the decision itself, not imported: its hold has its end in the ledger."""
     charged: bool = False
     """Nothing but a charge for the whole hold, which one attempt or release takes the place of."""
 
@@ -77,7 +79,7 @@ class Booked:
 
 
 NOTHING_BOOKED = Booked()
-BOOKED_COLUMNS = tuple(name for name in Booked.__dataclass_fields__ if name not in ("entries", "unpriced", "partial", "charged"))
+BOOKED_COLUMNS = tuple(name for name in Booked.__dataclass_fields__ if name not in ("entries", "unpriced", "partial", "own", "charged"))
 """The columns of table `entry` that `booked` adds up; it looks at `marks` too."""
 
 
@@ -89,8 +91,9 @@ def booked(rows: Sequence[Mapping[str, object]]) -> Booked:
     marks = [str(row["marks"] or "").split(",") for row in rows]
     # An entry that stands in the place of one of unknown cost is marked so: reports count the two as one, or none, without a price.
     unpriced = sum((row["cost_nano_usd"] is None) - ("replaces" in its) for row, its in zip(rows, marks, strict=True))
+    own = any(row["decision"] is not None for row in rows)
     charged = all(row["attempt"] is None for row in rows) and any(row["source"] == GATE for row in rows)
-    return Booked(**total, entries=len(rows), unpriced=unpriced, partial=bool(marks) and "partial" in marks[-1], charged=charged)
+    return Booked(**total, entries=len(rows), unpriced=unpriced, partial=bool(marks) and "partial" in marks[-1], own=own, charged=charged)
 
 
 @dataclass(slots=True)
@@ -156,7 +159,7 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
     marks = _marks(hold, usage, before, total, late=late, lower=rest.lower)
     booked_total = before.cost_nano_usd if rest.lower and total is not None else total
     settlement = Settlement(hold.id, attempt, booked_total, assumed.nano_usd, marks, booked=True)
-    if before.entries:
+    if before.own:
         moved = any((cost_rest, input_rest, output_rest, requests, *counts.values())) or assumed_rest != NOTHING
         completes = (before.partial and not usage.partial) or (before.unpriced and total is not None)
         if not moved and not completes:

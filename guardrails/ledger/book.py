@@ -25,6 +25,8 @@ _ACTIVE_AT = Statement(
     "FROM active a WHERE a.org = ? FOR SHARE OF a"
 )
 _ACTIVE_NOW = Statement(_ACTIVE_AT.text.replace("a.generation, 0", f"a.generation, {_SERVER_US}").replace("<= ?", f"<= {_SERVER_US}"))
+_ALONE_AT = Statement(_ACTIVE_AT.text.replace("FOR SHARE", "FOR UPDATE"))
+_ALONE_NOW = Statement(_ACTIVE_NOW.text.replace("FOR SHARE", "FOR UPDATE"))
 _HOLDS = Statement("SELECT id, expires_us FROM live_hold WHERE org = ? AND id IN ?* ORDER BY id FOR UPDATE")
 _HOLDS_AT = Statement(
     # `org` stands on both sides, so that each side of the OR has an index of its own.
@@ -48,11 +50,13 @@ class Restart(Exception):
     Attributes:
         needed: balances to lock from the start.
         sweep: lock the holds that are past their time, too.
+        alone: a window is opened, whose facts must not change meanwhile.
     """
 
-    def __init__(self, needed: Iterable[BalanceRef] = (), *, sweep: bool = False) -> None:
+    def __init__(self, needed: Iterable[BalanceRef] = (), *, sweep: bool = False, alone: bool = False) -> None:
         self.needed = tuple(needed)
         self.sweep = sweep
+        self.alone = alone
         super().__init__()
 
 
@@ -90,7 +94,7 @@ class Book(Lookup):
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def begin(
-        self, at_us: int | None, hold_ids: Sequence[str], record_ids: Sequence[str], *, sweep: bool
+        self, at_us: int | None, hold_ids: Sequence[str], record_ids: Sequence[str], *, sweep: bool, alone: bool = False
     ) -> tuple[int, dict[str, dict[str, Any]]]:
         """Start the transaction and lock holds: those asked for and those past their time.
 
@@ -99,6 +103,7 @@ class Book(Lookup):
             record_ids: decisions that may be there already, by id.
             sweep: lock the holds past their time too; without it, meeting one starts the transaction again, since
                 all holds must be locked in one order.
+            alone: wait until no other booking is under way, and keep others waiting: for reading all facts of a window.
 
         Returns:
             The ledger's instant in microseconds, and the records that are there, by id.
@@ -108,7 +113,9 @@ class Book(Lookup):
         """
         org, session, named = self.org, self.session, list(hold_ids)
         session.begin()
-        queries: list[tuple[Statement, Sequence[object]]] = [(_ACTIVE_NOW, (org,)) if at_us is None else (_ACTIVE_AT, (at_us, org))]
+        queries: list[tuple[Statement, Sequence[object]]] = [
+            (_ALONE_NOW if alone else _ACTIVE_NOW, (org,)) if at_us is None else (_ALONE_AT if alone else _ACTIVE_AT, (at_us, org))
+        ]
         if sweep:
             some = named or [""]
             queries.append((_HOLDS_NOW, (org, some, org)) if at_us is None else (_HOLDS_AT, (org, some, org, at_us)))

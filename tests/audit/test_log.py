@@ -93,6 +93,8 @@ def test_a_story_says_what_became_of_the_hold(scene: Scene, end: str, outcome: s
             gate.settle(decision, Usage(input_tokens=7, output_tokens=0))
         case "release":
             gate.release(decision, "not sent")
+        case _:
+            pass
     with open_view(scene.url, at=at) as view:
         by_id, by_request, unknown = view.story(decision.id), view.story("request-1"), view.story("d-unknown")
     assert by_id is not None

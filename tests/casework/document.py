@@ -83,6 +83,8 @@ class EntryDocument(_Strict):
     output_tokens: int | None = None
     units: dict[str, Decimal] = Field(default_factory=dict)
     cost_usd: Decimal | None = None
+    requests: int | None = None
+    corrects: str | None = None
 
 
 class HeldDocument(_Strict):
@@ -159,12 +161,12 @@ class StepDocument(_Strict):
 
     at: datetime | None = None
     """Moves the clock."""
+    given: list[EntryDocument] = Field(default_factory=list)
+    """Usage that turns up now."""
     policies: Files | None = None
     """Makes another set the active one: the same ledger, another folder."""
     prices: str | None = None
     """Other prices, together with `policies`."""
-    given: list[EntryDocument] = Field(default_factory=list)
-    """Usage that turns up now."""
     call: CallDocument | None = None
     expect: ExpectDocument | None = None
     of: int | None = None
@@ -174,7 +176,7 @@ class StepDocument(_Strict):
     release: bool = False
     extend_s: float | None = None
     raises: str | None = None
-    """The error of this step's call, settlement, release or extension."""
+    """The error of this step's set, call, settlement, release or extension."""
     budgets: list[BudgetDocument] | None = None
     """All balances of the windows that run now."""
 

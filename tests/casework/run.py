@@ -86,9 +86,6 @@ class _Run:
 
     def _step(self, number: int, step: StepDocument) -> None:
         self._at = step.at or self._at
-        if step.policies is not None:
-            self._gate.close()
-            self._gate = self._open(self._case.files(step.policies, step.prices))
         self._import(step.given)
         error: GuardrailsError | None = None
         try:
@@ -103,6 +100,9 @@ class _Run:
             _same_budgets(self._gate.budgets(self._at), step.budgets)
 
     def _act(self, number: int, step: StepDocument) -> None:
+        if step.policies is not None:
+            before, self._gate = self._gate, self._open(self._case.files(step.policies, step.prices))
+            before.close()
         if step.call is not None:
             decision = self._gate.reserve(Call(at=self._at, **dict(step.call)))
             self._decisions[number] = decision

@@ -203,13 +203,21 @@ def test_an_answer_settled_through_the_gate_is_a_duplicate(
     assert_adds_up(database_url)
 
 
+@pytest.mark.parametrize(
+    ("output_tokens", "nano_usd"),
+    [
+        # 1000 x 1.75/M + 20 x 14/M = 0.00175 + 0.00028 = 0.00203.
+        (20, 2_030_000),
+        # All that is settled was imported: nothing is left to book, and the hold has ended all the same.
+        (50, 2_450_000),
+    ],
+)
 def test_an_answer_imported_before_its_settlement_counts_once(
-    database_url: str, tmp_path: Path, policy_folder: Callable[[str], Path]
+    database_url: str, tmp_path: Path, policy_folder: Callable[[str], Path], output_tokens: int, nano_usd: int
 ) -> None:
     policies = policy_folder(POLICY)
-    run(database_url, write(tmp_path / "rows.jsonl", [gate_row(output_tokens=20)]), policies=policies)
-    # 1000 x 1.75/M + 20 x 14/M = 0.00175 + 0.00028 = 0.00203.
-    assert spent_of(database_url, "team-month") == {"search": 2_030_000}
+    run(database_url, write(tmp_path / "rows.jsonl", [gate_row(output_tokens=output_tokens)]), policies=policies)
+    assert spent_of(database_url, "team-month") == {"search": nano_usd}
     settle(database_url, policies)
     # 1000 x 1.75/M + 50 x 14/M = 0.00175 + 0.0007 = 0.00245.
     assert spent_of(database_url, "team-month") == {"search": 2_450_000}

@@ -99,7 +99,10 @@ def print_budgets(console: Console, found: Sequence[Budget], at: datetime) -> No
 def _print_rule(console: Console, group: Sequence[Budget], at: datetime, width: int, *, blocks: bool) -> None:
     rule = group[0].rule
     mode = "" if rule.mode.value == "enforce" else f"  [{rule.mode.value} only]"
-    console.print(Text.assemble((rule.id, "bold"), (mode, "yellow"), (f"  {_window(group[0])}", "dim"), (f"  {rule.source}", "dim")))
+    name = Text.assemble((rule.id, "bold"), (mode, "yellow"), (f"  {rule.source}", "dim"))
+    window = Text(f"  {_window(group[0])}", style="dim")
+    for line in [name + window] if name.cell_len + window.cell_len <= console.width else [name, window]:
+        console.print(line, soft_wrap=True)
     write = amount_column([amount for each in group for amount in (each.limit, each.spent)], group[0].measure)
     held, assumed = any(each.held for each in group), any(each.assumed for each in group)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True, header_style="dim")

@@ -7,9 +7,9 @@ import click
 from guardrails.cli.lazy import Group
 from guardrails.cli.output import shown
 from guardrails.cli.settings import Settings
-from guardrails.core.errors import LedgerNotAtHead, LedgerUnavailable
+from guardrails.core.errors import LedgerUnavailable
 from guardrails.db.connect import connect, reading, shown_url, sqlite_path, translated
-from guardrails.db.migrate import HEAD, revision_of
+from guardrails.db.migrate import HEAD, not_at_head, revision_of
 from guardrails.db.migrate import upgrade as upgrade_ledger
 
 
@@ -44,7 +44,7 @@ def check(settings: Settings) -> None:
         raise LedgerUnavailable(msg)
     found = _revision(database)
     if found != HEAD:
-        raise LedgerNotAtHead(shown_url(database), found, HEAD)
+        raise click.ClickException(str(not_at_head(database, found)))  # here it is the answer, and no failure
     click.echo(f"the ledger {shown(shown_url(database))} is at revision {HEAD}")
 
 

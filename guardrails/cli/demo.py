@@ -30,6 +30,7 @@ from guardrails.gate.gate import Gate
 
 _FOLDER = "guardrails-demo"
 _SET = "departments"
+_DEMO_FILE = "demo.yaml"
 _DEMO_RULES = """\
 # yaml-language-server: $schema=schema.json
 #
@@ -71,16 +72,21 @@ def demo(settings: Settings, folder: str | None) -> None:
         _tell(out, target, Settings(DEFAULT_DATABASE, DEFAULT_POLICIES, asked=True, terminal=settings.terminal))
 
 
+def write_policies(folder: Path) -> list[Path]:
+    """Write a shipped set, and the budgets that the demo reaches; the files, those last."""
+    written = copy_set(shipped_sets()[_SET], folder)
+    (folder / _DEMO_FILE).write_text(_DEMO_RULES, encoding="utf-8")
+    return [*written, folder / _DEMO_FILE]
+
+
 def _tell(out: Console, folder: Path, settings: Settings) -> None:
     now = clock.now()
     out.print(Text.assemble(("guardrails demo", "bold"), f": budgets and cost policy for LLM usage, in the folder {shown(str(folder))}/"))
 
     _chapter(out, "1  A policy: budgets and rules in files that are reviewed like code")
-    for path in copy_set(shipped_sets()[_SET], Path(DEFAULT_POLICIES)):
-        out.print(Text(f"  {path}", style="dim"))
-    demo_rules = Path(DEFAULT_POLICIES) / "demo.yaml"
-    demo_rules.write_text(_DEMO_RULES, encoding="utf-8")
-    out.print(Text.assemble((f"  {demo_rules}", "dim"), "   budgets of cents, so that this demo reaches them:"))
+    for path in write_policies(Path(DEFAULT_POLICIES)):
+        said = "   budgets of cents, so that this demo reaches them:" if path.name == _DEMO_FILE else ""
+        out.print(Text.assemble((f"  {path}", "dim"), said))
     out.print(Padding(Text(_DEMO_RULES.split("rules:\n")[1].rstrip(), style="cyan"), (1, 0, 0, 2)))
 
     _chapter(out, "2  Past usage: what a LiteLLM proxy has logged already counts")

@@ -59,7 +59,7 @@ class Guardrails(LazyGroup):
         return returned
 
 
-@click.group(cls=Guardrails, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group("guardrails", cls=Guardrails, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--database",
     metavar="URL",

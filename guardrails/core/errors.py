@@ -170,13 +170,18 @@ class LedgerBusy(LedgerError):
 
 
 class LedgerNotAtHead(LedgerError):
-    """The database's tables are of another version than this release."""
+    """The database's tables are of another version than this release; `newer` where a newer one made them."""
 
-    def __init__(self, url: str, found: str | None, head: str) -> None:
+    def __init__(self, url: str, found: str | None, head: str, *, newer: bool = False) -> None:
         self.found = found
         self.head = head
+        self.newer = newer
         state = "has no ledger tables" if found is None else f"is at revision {found}"
-        super().__init__(f"the ledger {url} {state}, this release needs {head}; run `guardrails --database {url} db upgrade`")
+        if newer:
+            remedy = f"which this release does not know (it is for {head}); use the release that upgraded it"
+        else:
+            remedy = f"this release needs {head}; run `guardrails --database {url} db upgrade`"
+        super().__init__(f"the ledger {url} {state}, {remedy}")
 
 
 class GateClosed(GuardrailsError):

@@ -65,8 +65,10 @@ def upgrade_engine(engine: Engine) -> None:
     from alembic import command  # noqa: PLC0415 - alembic is needed once in a ledger's life, not at every import
 
     with engine.connect() as connection, connection.begin():
-        config = _config(connection)
-        command.upgrade(config, "head")
+        found = revision_of(connection)
+        if found is not None and not _knows(found):
+            raise not_at_head(str(engine.url), found)
+        command.upgrade(_config(connection), "head")
 
 
 def downgrade(database: str, revision: str) -> None:
@@ -105,7 +107,19 @@ def check(engine: Engine, database: str) -> None:
     with engine.connect() as connection:
         found = revision_of(connection)
     if found != HEAD:
-        raise LedgerNotAtHead(shown_url(database), found, HEAD)
+        raise not_at_head(database, found)
+
+
+def not_at_head(database: str, found: str | None) -> LedgerNotAtHead:
+    """The error for a ledger of another version, which says whether an upgrade is the remedy."""
+    return LedgerNotAtHead(shown_url(database), found, HEAD, newer=found is not None and not _knows(found))
+
+
+def _knows(revision: str) -> bool:
+    """Whether this release has a migration of that name; a newer one may have more."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - see upgrade_engine
+
+    return any(script.revision == revision for script in ScriptDirectory(str(scripts_folder())).walk_revisions())
 
 
 def _config(connection: Connection) -> Config:

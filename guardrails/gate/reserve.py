@@ -19,7 +19,8 @@ from guardrails.engine.decision import Decision
 from guardrails.gate.operations import Context, Operation, keep_quote
 from guardrails.ledger.book import Restart
 
-_FAR_OFF = timedelta(minutes=5)
+FAR_OFF = timedelta(minutes=5)
+"""How far a caller's clock may be off the ledger's."""
 
 
 class Reserve(Operation[list[Decision]]):
@@ -51,7 +52,7 @@ class Reserve(Operation[list[Decision]]):
     @override
     def apply(self, context: Context) -> list[Decision]:
         for call in self.calls:
-            if call.at is not None and not context.caller_clock and abs(call.at - context.now) > _FAR_OFF:
+            if call.at is not None and not context.caller_clock and abs(call.at - context.now) > FAR_OFF:
                 raise InstantRefused(call.at, context.now)
         if self.record_ids and len(self.calls) > 1:
             self._check(context)
@@ -72,14 +73,14 @@ class Reserve(Operation[list[Decision]]):
         for call, id_ in zip(self.calls, self.ids, strict=True):
             if call.request_id is not None:
                 self._before(context, call, id_)
-                _same_facts(call.request_id, first.setdefault(id_, call), call)
+                same_facts(call.request_id, first.setdefault(id_, call), call)
 
     def _before(self, context: Context, call: Call, id_: str) -> Decision | None:
         """The decision that the ledger, or this transaction, has under the id."""
         request_id = call.request_id or id_
         if id_ in context.decided:
             decision = context.decided[id_]
-            _same_facts(request_id, decision.call, call)
+            same_facts(request_id, decision.call, call)
             return decision
         row = context.records.get(id_)
         if row is None:
@@ -134,7 +135,12 @@ class Reserve(Operation[list[Decision]]):
         )
 
 
-def _same_facts(request_id: str, one: Call, other: Call) -> None:
+def same_facts(request_id: str, one: Call, other: Call) -> None:
+    """Hold two calls under one request id to be the same call.
+
+    Raises:
+        RequestConflict: they differ.
+    """
     theirs, ours = call_facts(one), call_facts(other)
     if theirs != ours:
         raise RequestConflict(request_id, sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)))

@@ -14,6 +14,7 @@ from guardrails.core.model_name import fold
 from guardrails.core.subject import subject_key
 from guardrails.core.usage import Usage
 from guardrails.engine.decision import Decision
+from guardrails.gate.active import Quotes
 from guardrails.gate.operations import Context, Operation, counted_now, keep_quote, legs_of
 from guardrails.gate.settlement import Settlement, booked, usage_entry
 from guardrails.ledger.entry import Entry, Hold
@@ -111,13 +112,14 @@ class Settle(Operation[Settlement]):
         return imported + charged + rows
 
     def _quote(self, context: Context, hold: Hold, usage: Usage, part: int) -> Quote:
+        return self.quote_of_run(context.quote(hold.quote), context.active.quotes_at(from_us(hold.at_us)), hold, usage, part)
+
+    def quote_of_run(self, pinned: Quote, prices: Quotes, hold: Hold, usage: Usage, part: int = 0) -> Quote:
         """The pinned quote, or one for the model or the service tier that really ran."""
-        pinned = context.quote(hold.quote)
         ran = (self.model if part == 0 else None) or usage.model
         same_model = ran is None or fold(ran) in pinned.forms
         if same_model and usage.service_tier in _STANDARD_TIERS:
             return pinned
-        prices = context.active.quotes_at(from_us(hold.at_us))
         other = prices.of(pinned.model if ran is None else ran, hold.provider if part == 0 else None, hold.operation, usage.service_tier)
         if part == 0 and self.model is None and other.price is None:
             return pinned  # a name that only the provider uses, and no price knows
@@ -129,24 +131,28 @@ def _history(context: Context, decision_id: str, decision: Decision | None) -> H
     """What the ledger has of a decision that holds nothing; of one that it never saw, what the decision says itself."""
     history = context.histories.get(decision_id)
     if history is None and decision is not None and decision_id not in context.book.holds:
-        call = decision.call
-        key = subject_key(call.subject)
-        context.labels[key] = call.subject
+        hold = ended_hold(decision, context.book.generation)
+        context.labels[hold.subject] = decision.call.subject
         context.quotes[decision.quote.id] = decision.quote
-        hold = Hold(
-            decision.id,
-            to_us(decision.at),
-            context.book.generation,
-            decision.verdict.value,
-            key,
-            decision.model or call.model,
-            decision.quote.provider,
-            decision.tier,
-            call.operation,
-            decision.quote.id,
-            None,
-            decision.holds,
-            None,
-        )
         history = context.histories[decision_id] = History(hold, list(context.book.unrecorded.get(decision_id, ())))
     return history
+
+
+def ended_hold(decision: Decision, generation: int) -> Hold:
+    """A decision that holds nothing, as the ledger would have it."""
+    call = decision.call
+    return Hold(
+        decision.id,
+        to_us(decision.at),
+        generation,
+        decision.verdict.value,
+        subject_key(call.subject),
+        decision.model or call.model,
+        decision.quote.provider,
+        decision.tier,
+        call.operation,
+        decision.quote.id,
+        None,
+        decision.holds,
+        None,
+    )

@@ -68,7 +68,10 @@ def nearest(written: str, legal: Iterable[str]) -> str | None:
     spellings = {spelling.casefold().replace("-", "_"): spelling for spelling in legal}
     folded = written[:_SHOWN_CHARACTERS].strip().casefold().replace("-", "_").replace(" ", "_")
     close = difflib.get_close_matches(folded, spellings, n=1, cutoff=0.7)
-    return spellings[close[0]] if close else None
+    # Letters in another order are the commonest slip in a short word, where they count for most: `pre`, `ta`.
+    same_letters = [spelling for spelling in spellings if sorted(spelling) == sorted(folded)]
+    found = (same_letters or close)[:1]
+    return spellings[found[0]] if found else None
 
 
 def _printable(text: str) -> str:

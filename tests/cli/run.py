@@ -72,7 +72,7 @@ def checked_failure(text: str) -> str:
     assert 1 <= len(text.splitlines()) <= 2, text
     assert text.replace("\n", "").isprintable()
     assert "Traceback" not in text
-    assert "unexpected" not in text
+    assert "this is a mistake in guardrails" not in text
     return text
 
 

@@ -70,9 +70,9 @@ def test_csv_has_one_value_to_a_cell(held: str) -> None:
 
 def test_the_table_shows_each_rule_with_its_balances(held: str) -> None:
     lines = [" ".join(line.split()) for line in run(held, "budgets", "--format", "table").stdout.splitlines()]
-    assert lines[0].startswith("month USD, lifetime")
-    assert lines[2] == "ads ██ 20 % 0 1.0000 5.0000 4.0000"
-    assert any(line.startswith("tokens [shadow only] tokens, lifetime") for line in lines)
+    assert lines[0].endswith(":5 USD, lifetime")
+    assert lines[2] == "ads █▋ 20 % 0 1.0000 5.0000 4.0000"
+    assert any(line.startswith("tokens [shadow only]") and line.endswith(" tokens, lifetime") for line in lines)
 
 
 def test_a_ledger_without_a_set_says_how_to_get_one(sqlite_url: str, tmp_path: Path) -> None:

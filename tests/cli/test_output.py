@@ -23,7 +23,7 @@ def test_shown_writes_out_what_a_terminal_would_obey() -> None:
     assert shown(HOSTILE) == r"a\x1b[31mred\x1b]0;title\x07\r\n\u202egnp\u2066\u200b\x7f\x9b\ud800"
 
 
-@pytest.mark.parametrize("text", ["Zürich 東京", "naïve – “quotes”", "👩\u200d🚀", "می\u200cخواهم", ""])
+@pytest.mark.parametrize("text", ["Zürich 東京", "naïve €", "👩\u200d🚀", "\u0645\u06cc\u200c\u062e", ""])
 def test_shown_leaves_writing_of_all_languages_alone(text: str) -> None:
     assert shown(text) == text
 

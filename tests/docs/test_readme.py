@@ -7,11 +7,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 
+from guardrails.cli.main import cli
 from guardrails.policy.load import check_files
 from tests.docs.markdown import blocks
 
@@ -70,6 +73,12 @@ def test_the_commands_succeed(workplace: Path) -> None:
         assert (done.returncode, done.stderr) == (0, ""), f"{command}\n{done.stdout}{done.stderr}"
 
 
+def test_every_command_is_documented() -> None:
+    page = README.read_text(encoding="utf-8")
+    with click.Context(cli) as context:
+        assert [name for name in _commands(cli, "guardrails", context) if f"`{name}`" not in page] == []
+
+
 def test_the_admins_policy_loads() -> None:
     (example,) = blocks(README, "yaml")
     policies, problems = check_files({"policy.yaml": example.text})
@@ -91,6 +100,16 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert target[1:] in headings, target
         elif not target.startswith("https://"):
             assert (page.parent / target).exists(), target
+
+
+def _commands(group: click.Group, path: str, context: click.Context) -> Iterator[str]:
+    """Every command that does something, with all of its words."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{path} {name}", context)
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            yield f"{path} {name}"
 
 
 def _anchor(heading: str) -> str:

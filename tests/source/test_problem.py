@@ -1,3 +1,5 @@
+import pytest
+
 from guardrails.source.problem import Problem, nearest, quoted, rendered
 
 
@@ -37,3 +39,8 @@ def test_quotes_input_on_one_line_and_shortens_it() -> None:
 def test_finds_the_nearest_spelling_without_regard_to_case_and_dashes() -> None:
     assert nearest("Time-Zone", ["timezone", "tiers"]) == "timezone"
     assert nearest("zzz", ["timezone", "tiers"]) is None
+
+
+@pytest.mark.parametrize(("written", "meant"), [("pre", "per"), ("ta", "at"), ("limt", "limit"), ("colour", None)])
+def test_the_nearest_spelling_of_a_short_word_has_its_letters_in_another_order(written: str, meant: str | None) -> None:
+    assert nearest(written, ["per", "at", "limit", "window"]) == meant

@@ -10,8 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Go from the revision before to this one."""
     ${upgrades if upgrades else "pass"}
 
 
 def downgrade() -> None:
+    """Go back to the revision before."""
     ${downgrades if downgrades else "pass"}

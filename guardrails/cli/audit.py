@@ -22,7 +22,7 @@ from guardrails.engine.decision import Decision, Verdict
 from guardrails.gate.budgets import Budget
 from guardrails.gate.gate import Gate
 from guardrails.gate.view import View, open_view
-from guardrails.ledger.report import COLUMNS, TIMES
+from guardrails.ledger.breakdown import COLUMNS, TIMES
 
 _SINCE = click.option("--since", metavar="WHEN", help="From this instant or local date on: 2026-03-01, 2026-03-01T12:00:00Z.")
 _UNTIL = click.option("--until", metavar="WHEN", help="Up to this instant or the start of this local date, which are not included.")

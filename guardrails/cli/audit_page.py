@@ -16,7 +16,8 @@ from guardrails.audit.log import Decided
 from guardrails.cli.figures import amount_column, bar, counted, local_text, money_column, one_line, percent, short_count
 from guardrails.core.subject import NONE
 from guardrails.gate.budgets import Budget
-from guardrails.ledger.report import COLUMNS, TIMES, Report, Row, Sums
+from guardrails.ledger.breakdown import COLUMNS, TIMES
+from guardrails.ledger.report import Report, Row, Sums
 
 _NEAR = Fraction(8, 10)
 _UNUSUAL = {

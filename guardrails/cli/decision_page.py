@@ -44,16 +44,8 @@ def print_short(console: Console, decision: Decision) -> None:
 
 def verdict_line(decision: Decision) -> Text:
     """The verdict and the model, in one line."""
-    line = Text(decision.verdict.value.upper(), style=f"bold {_STYLES[decision.verdict.value]}")
-    line.append("  ", style="not bold")
-    match decision.verdict:
-        case Verdict.ALLOW:
-            line.append(shown(decision.requested_model), style="default not bold")
-        case Verdict.DOWNGRADE:
-            line.append(f"{shown(decision.requested_model)} → {shown(decision.model or '')}", style="default not bold")
-        case Verdict.DENY:
-            line.append(shown(decision.requested_model), style="default not bold")
-    return line
+    models = decision.requested_model if decision.verdict is not Verdict.DOWNGRADE else f"{decision.requested_model} → {decision.model}"
+    return Text.assemble((decision.verdict.value.upper(), f"bold {_STYLES[decision.verdict.value]}"), f"  {shown(models)}")
 
 
 def reasons_of(decision: Decision, *, unicode: bool = True, quiet: bool = False) -> RenderableType:
@@ -93,11 +85,13 @@ def _facts(decision: Decision, *, reserved: bool) -> Table:
 
 def _reason(reason: Reason, *, unicode: bool) -> RenderableType:
     mode = "" if reason.mode is Mode.ENFORCE else f" ({reason.mode.value} only)"
-    head = Text(f"{reason.effect.value:<9}", style=_STYLES[reason.effect.value])
-    head.append(f"  {shown(reason.rule)}{mode}", style="default bold")
-    head.append(f"  {shown(str(reason.source))}", style="dim")
+    head = Text.assemble(
+        (f"{reason.effect.value:<9}", _STYLES[reason.effect.value]),
+        (f"  {shown(reason.rule)}{mode}", "bold"),
+        (f"  {shown(str(reason.source))}", "dim"),
+    )
     if reason.measure is not None and reason.left is not None and reason.window is not None:
-        head.append(f"  {amount_for_people(reason.left, reason.measure)} left", style="default")
+        head.append(f"  {amount_for_people(reason.left, reason.measure)} left")
     body: list[RenderableType] = [Text(shown(reason.message))]
     if reason.effect is not Effect.ALLOW:
         body += _fullness(reason, unicode=unicode)
@@ -114,11 +108,8 @@ def _fullness(reason: Reason, *, unicode: bool) -> list[Text]:
     full, taken, free = ("█", "▒", "·") if unicode else ("#", "+", ".")
     cells = min(_BAR_WIDTH, ceil(max(before, Fraction(0)) * _BAR_WIDTH))
     new_cells = max(min(_BAR_WIDTH, ceil(after * _BAR_WIDTH)) - cells, 0)
-    line = Text(full * cells, style=_STYLES[reason.effect.value])
-    line.append(taken * new_cells)
-    line.append(free * (_BAR_WIDTH - cells - new_cells), style="dim")
-    line.append(f" {_percent(before)} used, {_percent(after)} with this call", style="default")
-    return [line]
+    bar = Text.assemble((full * cells, _STYLES[reason.effect.value]), taken * new_cells, (free * (_BAR_WIDTH - cells - new_cells), "dim"))
+    return [bar.append(f" {_percent(before)} used, {_percent(after)} with this call")]
 
 
 def _percent(share: Fraction) -> str:

@@ -94,7 +94,7 @@ def _tell(out: Console, folder: Path, settings: Settings) -> None:
     write_usage(usage, now - timedelta(hours=2))
     _run(out, import_, ["litellm", str(usage), "--set", "environment=prod"], settings)
 
-    _chapter(out, "3  Live calls: each is decided, held at its worst case, then settled at what it used")
+    _chapter(out, "3  Live calls: decided, held at their worst case, settled at what they used")
     _replay(out, settings)
 
     _chapter(out, "4  The report: the same rows that decided")

@@ -58,6 +58,8 @@ def lines_of(error: Exception) -> list[str]:
         case click.UsageError():
             program = "guardrails" if error.ctx is None else error.ctx.command_path
             message = error.format_message()
+            if "\n" in message:  # all of the help, where a group was called without a command
+                message = "a command is missing"
             return [f"{program}: {message[:1].lower()}{message[1:].rstrip('.')}", f"`{program} --help` shows how it is used"]
         case click.ClickException():
             return [f"guardrails: {error.format_message()}"]

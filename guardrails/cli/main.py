@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 from typing_extensions import override
 
-from guardrails.cli.failure import PIPE_CLOSED, answer, forget_stdout
+from guardrails.cli.failure import PIPE_CLOSED, USAGE, answer, forget_stdout
 from guardrails.cli.lazy import Lazy, LazyGroup
 from guardrails.cli.settings import DEFAULT_DATABASE, DEFAULT_POLICIES, Settings
 
@@ -59,7 +59,12 @@ class Guardrails(LazyGroup):
         return returned
 
 
-@click.group("guardrails", cls=Guardrails, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    "guardrails",
+    cls=Guardrails,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "--database",
     metavar="URL",
@@ -85,6 +90,9 @@ def cli(ctx: click.Context, database: str, policies: str) -> None:
 
     Start with `guardrails demo`.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(USAGE)
     asked = ctx.get_parameter_source("policies") is not ParameterSource.DEFAULT
     ctx.obj = Settings(database, policies, asked, sys.stdout.isatty())
 

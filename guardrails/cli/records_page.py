@@ -63,7 +63,7 @@ def print_story(console: Console, story: Story, timezone: str) -> None:
     told = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     told.add_column(style="dim", no_wrap=True)
     told.add_column(overflow="fold")
-    clock = "" if facts["clock"] == "ledger" else ", by the caller's clock"
+    clock = {"caller": ", by the caller's clock", "host": ", by the clock of its host"}.get(facts["clock"], "")
     for name, text in (
         ("decision", decision.id),
         ("request", facts["request_id"]),

@@ -65,7 +65,7 @@ def usd_to_nano_rounded(amount_usd: Decimal) -> int:
         raise ValueError(msg)
     if amount_usd.adjusted() < _FINEST:
         return 0  # a hostile 1E-999999999 never becomes a fraction
-    nano = to_nano(Fraction(amount_usd) * PICO_PER_USD, Rounding.HALF_EVEN) if amount_usd.adjusted() < 11 else None
+    nano = to_nano(Fraction(amount_usd) * PICO_PER_USD, Rounding.HALF_EVEN) if amount_usd.adjusted() < _WIDEST else None
     if nano is None or abs(nano) > MAX_NANO_USD:
         msg = f"{amount_usd} USD is more than the ledger can hold ({MAX_NANO_USD // NANO_PER_USD} USD)"
         raise ValueError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ DEFAULT_URL = "sqlite:///guardrails.db"
 BUSY_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
+HURRIED_WAIT_S = 3
+"""How long to wait for a server or a lock where calls may run without the ledger."""
 _PASSWORD = re.compile(r"(//[^:/@]*:).*@")
 
 
@@ -82,6 +84,19 @@ def connect(database: str) -> Engine:
         raise LedgerUnavailable(str(error)) from None
 
 
+def hurry(engine: Engine, wanted: Callable[[], bool]) -> None:
+    """Have new connections to a server give up early for as long as that is wanted; also those whose server is gone without a word."""
+
+    def set_limits(_dialect: object, _record: object, _arguments: object, options: dict[str, Any]) -> None:
+        hurried = wanted()
+        options["connect_timeout"] = HURRIED_WAIT_S if hurried else CONNECT_TIMEOUT_S
+        if hurried:
+            options.update(keepalives_idle=5, keepalives_interval=2, keepalives_count=3, tcp_user_timeout=HURRIED_WAIT_S * 1000)
+
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "do_connect", set_limits)
+
+
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver's own transactions begin deferred; ours begin IMMEDIATE (see _begin_immediate), so they are switched off.
     connection.isolation_level = None
@@ -108,6 +123,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+_SQLSTATE_SHUT_DOWN = frozenset({"57P01", "57P02", "57P03"})
+"""The server ends, crashes, or has just come back."""
 _SQLSTATE_BUSY = frozenset({"55P03", "57014", "40001", "40P01"})
 """Lock not available, statement timeout, serialization failure, deadlock: what trying again can mend."""
 
@@ -162,8 +179,13 @@ def is_duplicate(error: BaseException) -> bool:
 def is_disconnect(error: BaseException) -> bool:
     """Whether the connection to a server was lost."""
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if isinstance(origin, sqlite3.Error):
+        # A file cannot hang up, but its disk can fail; where it is locked, the driver has waited for the whole time limit already.
+        return isinstance(origin, sqlite3.OperationalError) and "disk I/O" in str(origin)
     state = getattr(origin, "sqlstate", None)
-    return type(origin).__name__ in ("OperationalError", "AdminShutdown", "InterfaceError") and (state is None or state[:2] in ("08", "57"))
+    if state is None:
+        return type(origin).__name__ in ("OperationalError", "InterfaceError")
+    return state.startswith("08") or state in _SQLSTATE_SHUT_DOWN
 
 
 def _is_operational(origin: BaseException) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from guardrails.core.errors import LedgerNotAtHead
+from guardrails.core.errors import LedgerNotAtHead, LedgerUnavailable
 from guardrails.db.connect import connect, reading, shown_url, sqlite_path, translated
 
 if TYPE_CHECKING:
@@ -32,7 +32,11 @@ def upgrade(database: str) -> None:
     """
     path = sqlite_path(database)
     if path is not None and path.parent != Path():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"the folder {path.parent} of the ledger cannot be created: {error.strerror}"
+            raise LedgerUnavailable(msg) from error
     engine = connect(database)
     try:
         with translated(database):

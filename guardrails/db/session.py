@@ -43,6 +43,9 @@ class Session(Protocol):
     dialect: str
     connection: Connection
 
+    def wait_at_most(self, wait_s: int) -> None:
+        """Wait no longer than this for what others have locked."""
+
     def begin(self) -> None:
         """Start a transaction; on SQLite with the write lock taken."""
 
@@ -93,6 +96,11 @@ class SqliteSession(Session):
         self.connection = connection
         self._raw = raw
         self._cursor = raw.cursor()
+
+    @override
+    def wait_at_most(self, wait_s: int) -> None:
+        ((wait_ms,),) = self._cursor.execute("PRAGMA busy_timeout").fetchall()
+        self._cursor.execute(f"PRAGMA busy_timeout = {min(wait_ms, wait_s * 1000)}")
 
     @override
     def begin(self) -> None:
@@ -168,6 +176,10 @@ class PostgresSession(Session):
     def __init__(self, connection: Connection, raw: Any) -> None:  # noqa: ANN401 - psycopg is imported only by the driver
         self.connection = connection
         self._raw = raw
+
+    @override
+    def wait_at_most(self, wait_s: int) -> None:
+        self._raw.execute(f"SET lock_timeout = {wait_s * 1000}")
 
     @override
     def begin(self) -> None:

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from sqlalchemy import Engine
@@ -14,7 +15,7 @@ from guardrails.core import clock
 from guardrails.core.balance import BalanceRef
 from guardrails.core.errors import GuardrailsError, LedgerBusy
 from guardrails.core.instant import from_us, to_us
-from guardrails.db.connect import is_busy, is_disconnect, is_duplicate, shown_url, translation
+from guardrails.db.connect import HURRIED_WAIT_S, is_busy, is_disconnect, is_duplicate, shown_url, translation
 from guardrails.db.session import Session, open_session
 from guardrails.gate.active import ActiveSet
 from guardrails.gate.ending import end_unseen
@@ -22,6 +23,7 @@ from guardrails.gate.opening import open_balances
 from guardrails.gate.operations import Context, Operation
 from guardrails.ledger.book import Book, Restart
 from guardrails.ledger.lookup import Known, decided_us
+from guardrails.policy.rules import Answer
 from guardrails.pricing.price import quote_from_text
 
 MAX_TRIES = 12
@@ -47,6 +49,19 @@ class Ledger:
     known: Known = field(default_factory=Known)
     session: Session | None = None
 
+    @property
+    def spools(self) -> bool:
+        """Whether calls may run without it, so that nobody should wait long for it."""
+        return self.active.policies.defaults.unavailable is Answer.ALLOW
+
+    def open(self) -> Session:
+        """The session, opened where there is none."""
+        if self.session is None:
+            self.session = open_session(self.engine)
+            if self.spools:
+                self.session.wait_at_most(HURRIED_WAIT_S)
+        return self.session
+
     def drop(self) -> None:
         """Forget a session whose connection is gone."""
         if self.session is not None:
@@ -66,12 +81,10 @@ def carry_out(ledger: Ledger, operations: Sequence[Operation[Any]]) -> None:
     Raises:
         LedgerError: the transaction failed as a whole; nothing was booked.
     """
-    tries = _Tries()
+    tries = _Tries(clock.monotonic_s() + HURRIED_WAIT_S if ledger.spools else inf)
     while True:
         try:
-            if ledger.session is None:
-                ledger.session = open_session(ledger.engine)
-            _attempt(ledger, ledger.session, operations, tries)
+            _attempt(ledger, ledger.open(), operations, tries)
         except Restart as restart:
             _roll_back(ledger)
             tries.restarted(restart, ledger.url)
@@ -98,11 +111,13 @@ class _Tries:
     """How often a transaction was tried, and what the next try must know.
 
     Attributes:
+        until_s: when to give up, on the clock that never steps.
         needed: balances to lock from the start.
         sweep: lock the holds that are past their time, too.
         alone: have no other booking under way.
     """
 
+    until_s: float
     count: int = 1
     reconnects: int = 0
     pause_s: float = _FIRST_PAUSE_S
@@ -112,8 +127,8 @@ class _Tries:
 
     def restarted(self, restart: Restart, url: str) -> None:
         """Take in why a try was given up; pause where another transaction was in the way."""
-        if self.count >= MAX_TRIES:
-            message = f"the ledger {shown_url(url)} did not come to rest in {MAX_TRIES} tries"
+        if self.count >= MAX_TRIES or clock.monotonic_s() > self.until_s:
+            message = f"the ledger {shown_url(url)} did not come to rest in {self.count} tries"
             raise LedgerBusy(message)
         self.needed.update({ref.key: ref for ref in restart.needed})
         news = restart.needed or (restart.sweep and not self.sweep) or (restart.alone and not self.alone)
@@ -129,7 +144,9 @@ class _Tries:
         """Whether another try can succeed after an error of the database."""
         lost = is_disconnect(error)
         self.reconnects += lost
-        return self.count < MAX_TRIES and self.reconnects <= _RECONNECTS and (lost or is_busy(error) or is_duplicate(error))
+        if self.count >= MAX_TRIES or self.reconnects > _RECONNECTS or clock.monotonic_s() > self.until_s:
+            return False
+        return lost or is_busy(error) or is_duplicate(error)
 
     def pause(self) -> None:
         """Wait a little, longer each time, so that two that collided do not collide again."""
@@ -218,4 +235,5 @@ def _roll_back(ledger: Ledger) -> None:
 
 
 def _is_foreign(error: Exception) -> bool:
-    return type(error).__module__.split(".")[0] in ("sqlite3", "sqlalchemy", "psycopg")
+    # An amount beyond 64 bits is an OverflowError of the driver of SQLite.
+    return type(error).__module__.split(".")[0] in ("sqlite3", "sqlalchemy", "psycopg") or isinstance(error, OverflowError)

@@ -14,8 +14,8 @@ from typing import Any
 from typing_extensions import override
 
 from guardrails.audit.record import call_facts, facts_key, record_row
-from guardrails.core.balance import NOTHING, BalanceRef
-from guardrails.core.errors import GuardrailsError, LedgerError
+from guardrails.core.balance import BalanceRef
+from guardrails.core.errors import LedgerError
 from guardrails.core.hashing import hashed
 from guardrails.core.instant import from_us, to_us
 from guardrails.core.subject import subject_key
@@ -26,14 +26,10 @@ from guardrails.gate.combine import MAX_BATCH
 from guardrails.gate.ending import Abandon, Extend, Release
 from guardrails.gate.operations import Context, Operation, keep_quote
 from guardrails.gate.settle import Settle
-from guardrails.gate.settlement import UNCHECKED
 from guardrails.gate.spool import Event, Spool
-from guardrails.gate.spool_event import decision_of, usage_of_values
-from guardrails.pricing.price import Quote
+from guardrails.gate.spool_event import UNREADABLE, decision_of, usage_of_values
 
 _log = logging.getLogger(__name__)
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError)
-"""What a line with a right checksum and a wrong content raises; `InvalidCall` is a ValueError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +97,7 @@ def _book(ledger: Ledger, events: Sequence[Event], renamed: dict[str, str], unch
     for event in events:
         try:
             operations.append((event, _operation(event, ledger, renamed, unchecked)))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             refused.append((event, f"not an event of a spool: {error!r}"))
     if not operations:
         return refused
@@ -129,13 +125,11 @@ def _operation(event: Event, ledger: Ledger, renamed: Mapping[str, str], uncheck
         case "reserved" if decision is not None:
             return BookUnchecked(replace(decision, id=event["decision"]), str(event["clock"]), ledger.org)
         case "settled":
-            if decision is not None and (decision.unchecked or event["decision"] in unchecked):
-                # The ledger may hold another model for the same request.
-                model = event["model"] or decision.model
-                marks = (UNCHECKED,)
-            else:
-                model, marks = event["model"], ((UNCHECKED,) if event["decision"] in unchecked else ())
-            return Settle(decision or decision_id, usage_of_values(event["usage"]), int(event["attempt"]), model, marks)
+            # Under a request id the ledger may hold another model than the one that was answered here.
+            model = event["model"] or (decision.model if decision is not None and decision.unchecked else None)
+            settle = Settle(decision or decision_id, usage_of_values(event["usage"]), int(event["attempt"]), model)
+            settle.unchecked = settle.unchecked or event["decision"] in unchecked
+            return settle
         case "released":
             return Release(decision_id, str(event["reason"]))
         case "extended":
@@ -162,6 +156,8 @@ class BookUnchecked(Operation[None]):
         self.hold_ids = self.record_ids = self.ids = (decision.id, self._other_id)
         self.quotes_at_hand = decision.quotes
         self.at = decision.at
+        quotes = {quote.model: quote for quote in decision.quotes}
+        self._quote = quotes[decision.model or decision.call.model]
         self._booked = False
         self._refs: tuple[BalanceRef, ...] = ()
 
@@ -191,7 +187,7 @@ class BookUnchecked(Operation[None]):
                 facts,
                 facts_key(facts),
                 org=book.org,
-                generation=decision.generation,
+                generation=decision.generation or book.generation,
                 recorded_us=context.now_us,
                 clock=self.clock,
                 route=book.route_of(ref.key for ref in self._refs),
@@ -205,13 +201,8 @@ class BookUnchecked(Operation[None]):
     def _counted(self, context: Context) -> tuple[BalanceRef, ...]:
         """The balances of the set in force that it counts under, in the windows of its own instant."""
         decision = self.decision
-        quotes = {quote.model: quote for quote in decision.quotes}
-
-        def pinned(_: object, model: str) -> Quote:
-            return quotes[model]
-
-        model = decision.model or decision.call.model
-        return tuple(candidate(context.active.ruleset, decision.call, model, pinned, decision.at).refs)
+        quote = self._quote
+        return tuple(candidate(context.active.ruleset, decision.call, quote.model, lambda _call, _model: quote, decision.at).refs)
 
 
 class ExtendTo(Extend):
@@ -222,7 +213,7 @@ class ExtendTo(Extend):
         self._expires_us = expires_us
 
     @override
-    def apply(self, context: Context) -> Any:  # noqa: ANN401 - nobody waits for it
+    def apply(self, context: Context) -> Any:
         live = context.book.holds.get(self.decision_id)
         if live is not None and live.expires_us is not None and live.expires_us < self._expires_us:
             context.book.extend_hold(live.id, self._expires_us)

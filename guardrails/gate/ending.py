@@ -81,10 +81,10 @@ class Extend(Operation[datetime]):
 class Abandon(Operation[None]):
     """End a hold whose outcome nobody saw, as `unknown_outcome` says."""
 
-    def __init__(self, decision: Decision) -> None:
-        self.decision_id = decision.id
-        self.at = decision.at
-        self.hold_ids = (decision.id,)
+    def __init__(self, decision: Decision | str) -> None:
+        self.decision_id = decision if isinstance(decision, str) else decision.id
+        self.at = None if isinstance(decision, str) else decision.at
+        self.hold_ids = (self.decision_id,)
 
     @override
     def apply(self, context: Context) -> None:

@@ -18,26 +18,29 @@ from sqlalchemy import Engine
 
 from guardrails.core import clock
 from guardrails.core.call import Call, check_ttl
-from guardrails.core.errors import GateClosed, GuardrailsError, InvalidCall, LedgerError, PolicyUnreadable
+from guardrails.core.errors import GateClosed, GuardrailsError, InvalidCall, LedgerBusy, LedgerError, LedgerUnavailable, PolicyUnreadable
 from guardrails.core.hashing import hashed
 from guardrails.core.instant import to_us
 from guardrails.core.usage import Usage
 from guardrails.db import migrate
-from guardrails.db.connect import DEFAULT_URL, connect, is_sqlite, reading, shown_url, translated
+from guardrails.db.connect import DEFAULT_URL, connect, hurry, is_sqlite, reading, shown_url, translated
 from guardrails.engine.decision import Decision
 from guardrails.gate.active import ActiveSet, active_set, fingerprints, from_publication, open_prices
 from guardrails.gate.admission import Admission
-from guardrails.gate.booking import Ledger, carry_out
+from guardrails.gate.booking import Ledger
 from guardrails.gate.budgets import Budget, Budgets
 from guardrails.gate.combine import Combiner
+from guardrails.gate.drain import Drained
 from guardrails.gate.ending import Abandon, Extend, Release
+from guardrails.gate.fallback import Drain, Fallback
 from guardrails.gate.operations import Operation
 from guardrails.gate.reserve import Reserve
 from guardrails.gate.settle import Settle
 from guardrails.gate.settlement import Settlement
+from guardrails.gate.spool import Spool, spool_path
 from guardrails.ledger.publications import active_publication, lock_publications, publish
 from guardrails.policy.load import load_policies
-from guardrails.policy.rules import PolicySet
+from guardrails.policy.rules import Answer, PolicySet
 
 T = TypeVar("T")
 Clock = Literal["ledger", "caller"]
@@ -51,11 +54,24 @@ class Gate:
     Safe to share between threads and tasks; many processes may open one database. Use it as a context manager, or `close` it.
     """
 
-    def __init__(self, engine: Engine, database: str, active: ActiveSet, *, clock_of: Clock = "ledger", org: str = ORG) -> None:
+    def __init__(  # noqa: PLR0913 - called by `open` alone
+        self,
+        engine: Engine,
+        database: str,
+        active: ActiveSet,
+        *,
+        clock_of: Clock = "ledger",
+        org: str = ORG,
+        spool: Path | None = None,
+        unpublished: PolicySet | None = None,
+    ) -> None:
         """Use `Gate.open`."""
         self._engine = engine
         self._database = database
         self._ledger = Ledger(engine, database, org, active, self._reload, caller_clock=clock_of == "caller")
+        self._fallback = Fallback(None if spool is None else Spool(spool))
+        self._unpublished = unpublished
+        hurry(engine, lambda: self._ledger.spools)
         self._combiner = Combiner(self._carry_out)
         self._process = os.getpid()
         self._forking = threading.Lock()
@@ -63,7 +79,15 @@ class Gate:
         self._closed = False
 
     @classmethod
-    def open(cls, policies: str | Path | None = None, database: str = DEFAULT_URL, *, clock: Clock = "ledger", org: str = ORG) -> Gate:
+    def open(
+        cls,
+        policies: str | Path | None = None,
+        database: str = DEFAULT_URL,
+        *,
+        clock: Clock = "ledger",
+        org: str = ORG,
+        spool: str | Path | None = None,
+    ) -> Gate:
         """Open a ledger, and publish a policy folder as its active set where it differs from the one in force.
 
         Args:
@@ -71,6 +95,11 @@ class Gate:
             database: `sqlite:///file.db` is created and upgraded; a server must be at head.
             clock: `caller` goes by each call's own `at`, for replays, tests and simulations; records show it.
             org: keeps ledgers apart that share a database.
+            spool: the folder for what happens while the ledger cannot be reached, where the policy says `unavailable: allow`;
+                beside a SQLite ledger, else in the user's state folder, where None. GUARDRAILS_SPOOL goes before it.
+
+        A set given here that says `unavailable: allow` decides, unchecked, even while the ledger cannot be reached; it is
+        published when the ledger is back.
 
         Raises:
             InvalidPolicy: the set has mistakes; all of them are listed.
@@ -78,19 +107,26 @@ class Gate:
             LedgerError: the database cannot be used, or is not at head.
         """
         loaded = None if policies is None else load_policies(policies)
-        if is_sqlite(database):
-            migrate.upgrade_if_behind(database)
+        path = spool_path(database, org, ORG, spool)
+        unpublished = None
         engine = connect(database)
         try:
-            with translated(database):
-                migrate.check(engine, database)
-                active = _from_ledger(engine, org) if loaded is None else _published(engine, org, loaded)
-            if active is None:
-                _refuse_without_policies(database)
+            try:
+                active = _opened(engine, database, org, loaded)
+            except LedgerError as error:
+                if not error.retryable or path is None or loaded is None or loaded.defaults.unavailable is Answer.DENY:
+                    raise
+                active, unpublished = active_set(loaded, open_prices(loaded), 0, {}), loaded
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, database, active, clock_of=clock, org=org)
+        gate = cls(engine, database, active, clock_of=clock, org=org, spool=path, unpublished=unpublished)
+        try:
+            gate._drain_at_open()  # noqa: SLF001 - its own
+        except BaseException:
+            gate.close()
+            raise
+        return gate
 
     def reserve(self, call: Call) -> Decision:
         """Decide a call and hold its estimate; a refusal is a decision too.
@@ -191,6 +227,14 @@ class Gate:
         """`abandon` for asynchronous code."""
         await self._asubmit(Abandon(decision))
 
+    def drain_spool(self) -> Drained:
+        """Book now what was spooled while the ledger could not be reached; the next operation would do it, too.
+
+        Raises:
+            LedgerError: the ledger is not back; everything stays in the spool.
+        """
+        return self._submit(Drain())
+
     def close(self) -> None:
         """Wait for what is under way and release every connection. The Gate takes no more calls."""
         if not self._closed:
@@ -225,7 +269,12 @@ class Gate:
         return self._combiner.submit_task(operation)
 
     def _carry_out(self, operations: Sequence[Operation[Any]]) -> None:
-        carry_out(self._ledger, operations)
+        self._fallback.carry_out(self._ledger, operations)
+
+    def _drain_at_open(self) -> None:
+        if self._fallback.has_spooled:
+            with suppress(LedgerUnavailable, LedgerBusy):  # then it stays where it is, for the next operation
+                self.drain_spool()
 
     async def _give_back(self, operation: Reserve, reserving: asyncio.Future[list[Decision]]) -> None:
         """Release what was held for a caller that was cancelled before it had an answer: it has sent nothing."""
@@ -260,11 +309,27 @@ class Gate:
         return f"d-{to_us(clock.now()):014x}-{secrets.token_hex(8)}"
 
     def _reload(self) -> ActiveSet:
-        active = _from_ledger(self._engine, self._ledger.org)
+        if self._unpublished is not None:
+            active: ActiveSet | None = _opened(self._engine, self._database, self._ledger.org, self._unpublished)
+            self._unpublished = None
+        else:
+            active = _from_ledger(self._engine, self._ledger.org)
         if active is None:
             msg = "the ledger has no active policy set any more"
             raise LedgerError(msg)
         return active
+
+
+def _opened(engine: Engine, database: str, org: str, policies: PolicySet | None) -> ActiveSet:
+    """The set in force of a ledger at head, published where it is another."""
+    if is_sqlite(database):
+        migrate.upgrade_if_behind(database)
+    with translated(database):
+        migrate.check(engine, database)
+        active = _from_ledger(engine, org) if policies is None else _published(engine, org, policies)
+    if active is None:
+        _refuse_without_policies(database)
+    return active
 
 
 def _published(engine: Engine, org: str, policies: PolicySet) -> ActiveSet:

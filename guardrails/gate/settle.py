@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from typing_extensions import override
@@ -16,7 +17,7 @@ from guardrails.core.usage import Usage
 from guardrails.engine.decision import Decision
 from guardrails.gate.active import Quotes
 from guardrails.gate.operations import Context, Operation, counted_now, keep_quote, legs_of
-from guardrails.gate.settlement import Settlement, booked, usage_entry
+from guardrails.gate.settlement import UNCHECKED, Settlement, booked, usage_entry
 from guardrails.ledger.entry import Entry, Hold
 from guardrails.ledger.lookup import History
 from guardrails.pricing.price import Quote
@@ -34,6 +35,7 @@ class Settle(Operation[Settlement]):
         self.usage = usage
         self.attempt = attempt
         self.model = model
+        self.unchecked = self.decision is not None and self.decision.unchecked
         self.hold_ids = (self.decision_id,)
         self.response = usage.response_id
         self.quotes_at_hand = () if self.decision is None else (self.decision.quote,)
@@ -93,7 +95,7 @@ class Settle(Operation[Settlement]):
             settlements.append(settlement)
             if entry is not None:
                 keep_quote(context.book, quote)
-                entries.append(entry)
+                entries.append(replace(entry, marks=(*entry.marks, UNCHECKED)) if self.unchecked else entry)
         return entries, settlements[0]
 
     def _before(self, context: Context, hold: Hold, booked_before: list[dict[str, Any]], part: int) -> list[dict[str, Any]]:

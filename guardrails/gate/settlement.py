@@ -25,6 +25,9 @@ _COUNTS = (
     "cache_write_unknown_tokens",
 )
 
+UNCHECKED = "unchecked"
+"""The mark of usage that no limit was asked for: the call ran while the ledger could not be reached."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:

@@ -15,6 +15,9 @@ from guardrails.engine.decision import Decision
 from guardrails.gate.spool import Event
 from guardrails.pricing.price import quote_from_text, quote_to_text
 
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError)
+"""What a line with a right checksum and a wrong content raises; `InvalidCall` is a ValueError."""
+
 _RECORD_COLUMNS = tuple(column.name for column in tables.record.columns if column.autoincrement is not True)
 _USAGE_DEFAULTS = {each.name: getattr(Usage(), each.name) for each in fields(Usage)}
 

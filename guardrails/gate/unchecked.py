@@ -21,8 +21,7 @@ from guardrails.gate.reserve import FAR_OFF, Reserve, same_facts
 from guardrails.gate.settle import Settle, ended_hold
 from guardrails.gate.settlement import NOTHING_BOOKED, Settlement, usage_entry
 from guardrails.gate.spool import OpenSpool
-from guardrails.gate.spool_event import decision_event, decision_of, usage_values
-
+from guardrails.gate.spool_event import UNREADABLE, decision_event, decision_of, usage_values
 
 SPOOLED = "spooled"
 """The mark of a settlement that the ledger does not have yet."""
@@ -103,7 +102,10 @@ class Unchecked:
         event = self._contents.reserved.get(id_)
         if event is None:
             return None
-        decision = self._made[id_] = decision_of(event)
+        try:
+            decision = self._made[id_] = decision_of(event)
+        except UNREADABLE:
+            return None  # put aside when the spool is emptied
         return decision
 
     def _decide(self, call: Call, id_: str) -> Decision:

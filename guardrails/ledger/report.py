@@ -1,13 +1,12 @@
 """What was spent and decided, added up. Every breakdown reads the same rows through one function, so that all add up to the same.
 
-SQL groups by what was asked for, and by quarters of an hour where the time was: every local day and hour begins on one. Python
-then folds the groups: labels by the form in which they are compared, quarters into the local calendar.
+SQL groups by what was asked for, and by quarters of an hour where the time was: every local day and hour begins on one. The groups
+are then folded into rows by `breakdown`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -15,16 +14,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and_, case, func, literal, select
 
 from guardrails.core.instant import from_us, rfc3339, to_us
-from guardrails.core.model_name import fold
 from guardrails.core.money import usd_text
-from guardrails.core.subject import label_key
-from guardrails.core.window import Period, Window, WindowKind, zone_of
-from guardrails.db.tables import entry, live_hold, record, subject
-
-TIMES = {kind.value: kind for kind in (WindowKind.HOUR, WindowKind.DAY, WindowKind.WEEK, WindowKind.MONTH)}
-"""The breakdowns by time."""
-COLUMNS = ("model", "provider", "tier", "operation")
-"""The breakdowns by what the call itself says; every other name is a label's."""
+from guardrails.core.window import Period
+from guardrails.db.tables import entry, live_hold, record
+from guardrails.ledger.breakdown import COLUMNS, TIMES, Breakdown
 
 _QUARTER_US = 15 * 60 * 1_000_000
 _QUARTERS_SINCE_US = 94_694_400_000_000
@@ -139,14 +132,11 @@ def report(
         at: now: a hold that is past its time counts as assumed from that instant on, whether or not anyone has looked.
         charges_unseen: whether the policy charges such holds.
     """
-    folding = _Folding(connection, org, by, timezone)
-    first, last = None, None
+    breakdown = Breakdown(connection, org, by, timezone, len(_NAMES))
+    ends: list[int] = []
     for facts in _facts(org, to_us(at), charges_unseen=charges_unseen):
-        for key, first_us, last_us, recorded_us, sums in _groups(connection, facts, period, folding.columns):
-            folding.add(key, recorded_us, sums)
-            first = first_us if first is None else min(first, first_us)
-            last = last_us if last is None else max(last, last_us)
-    rows = folding.rows()
+        ends += _add(connection, facts, period, breakdown)
+    rows = tuple(Row(values, Sums(*amounts)) for values, amounts in breakdown.rows())
     return Report(
         period,
         timezone,
@@ -154,8 +144,8 @@ def report(
         sum((row.sums for row in rows), Sums()),
         rows,
         _marks(connection, org, period),
-        None if first is None else from_us(first),
-        None if last is None else from_us(last),
+        from_us(min(ends)) if ends else None,
+        from_us(max(ends)) if ends else None,
     )
 
 
@@ -215,29 +205,25 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return case((condition, 1), else_=0)
 
 
-def _groups(
-    connection: Connection, facts: _Facts, period: Period, columns: Sequence[str]
-) -> Iterator[tuple[dict[str, Any], int, int, int, Sums]]:
-    """Sums of each group of facts, with its first and last instant and the first at which one was written."""
-    keys = [_column(facts.table, name).label(f"key_{name}") for name in columns]
-    at_us = facts.table.c.at_us
+def _add(connection: Connection, facts: _Facts, period: Period, breakdown: Breakdown) -> list[int]:
+    """Add facts to a breakdown; the instants of the first and the last of them."""
+    keys = [_column(facts.table, name).label(f"key_{name}") for name in breakdown.columns]
+    at_us, recorded_us = facts.table.c.at_us, facts.table.c.recorded_us
     query: Select[Any] = (
-        select(
-            *keys,
-            func.min(at_us),
-            func.max(at_us),
-            func.min(facts.table.c.recorded_us),
-            *[func.sum(column) for column in facts.sums.values()],
-        )
+        select(*keys, func.min(at_us), func.max(at_us), func.min(recorded_us), *[func.sum(column) for column in facts.sums.values()])
         .select_from(facts.source)
         .where(facts.where, *within(at_us, period))
         .group_by(*keys)
     )
+    places = [_NAMES.index(name) for name in facts.sums]
+    start = len(keys)
+    first_us = last_us = None
     for row in connection.execute(query.execution_options(yield_per=10_000)):
-        key = dict(zip(columns, row, strict=False))
-        first_us, last_us, recorded_us, *sums = row[len(columns) :]
-        if first_us is not None:
-            yield key, first_us, last_us, recorded_us, Sums(**{name: int(value) for name, value in zip(facts.sums, sums, strict=True)})
+        if row[start] is not None:
+            breakdown.add(row[:start], row[start + 2], places, row[start + 3 :])
+            first_us = row[start] if first_us is None else min(first_us, row[start])
+            last_us = row[start + 1] if last_us is None else max(last_us, row[start + 1])
+    return [end_us for end_us in (first_us, last_us) if end_us is not None]
 
 
 def _column(table: Table, name: str) -> ColumnElement[Any]:
@@ -258,80 +244,6 @@ def within(at_us: ColumnElement[int], period: Period) -> list[ColumnElement[bool
     if period.end is not None:
         bounds.append(at_us < to_us(period.end))
     return bounds
-
-
-class _Folding:
-    """Groups of the database on their way to rows."""
-
-    def __init__(self, connection: Connection, org: str, by: Sequence[str], timezone: str) -> None:
-        self._by = by
-        self._readers = [self._reader(name, timezone) for name in by]
-        labelled = any(name not in TIMES and name not in COLUMNS for name in by)
-        self.columns = [
-            *(["subject"] if labelled else []),
-            *dict.fromkeys("time" if name in TIMES else name for name in by if name in {*TIMES, *COLUMNS}),
-        ]
-        self._labels = _labels(connection, org) if labelled else {}
-        self._sums: dict[tuple[Hashable, ...], Sums] = {}
-        self._shown: dict[tuple[int, Hashable], tuple[int, str]] = {}
-
-    def add(self, key: dict[str, Any], recorded_us: int, sums: Sums) -> None:
-        """Take in a group."""
-        values = tuple(reader(key) for reader in self._readers)
-        folded = tuple(None if value is None else value[0] for value in values)
-        self._sums[folded] = self._sums.get(folded, Sums()) + sums
-        for place, value in enumerate(values):
-            if value is not None:
-                written = (recorded_us, value[1])
-                self._shown[place, value[0]] = min(written, self._shown.get((place, value[0]), written))
-
-    def rows(self) -> tuple[Row, ...]:
-        """Rows in order. A value is shown as it was first written."""
-
-        def order(folded: tuple[Any, ...]) -> tuple[object, ...]:
-            times = [value for value, name in zip(folded, self._by, strict=True) if name in TIMES]
-            others = [(value is None, value or "") for value, name in zip(folded, self._by, strict=True) if name not in TIMES]
-            return (*times, -self._sums[folded].cost_nano_usd, *others)
-
-        return tuple(
-            Row(tuple(None if value is None else self._shown[place, value][1] for place, value in enumerate(folded)), self._sums[folded])
-            for folded in sorted(self._sums, key=order)
-        )
-
-    def _reader(self, name: str, timezone: str) -> Callable[[dict[str, Any]], tuple[Hashable, str] | None]:
-        """What tells values apart and what is shown of them, from the key of a group; None where it has no value."""
-        if name in TIMES:
-            window = Window(TIMES[name], timezone)
-            starts: dict[int, tuple[Hashable, str]] = {}
-
-            def start(key: dict[str, Any]) -> tuple[Hashable, str]:
-                at_us = key["time"]
-                if at_us not in starts:
-                    starts[at_us] = _start(window, from_us(at_us))
-                return starts[at_us]
-
-            return start
-        if name in COLUMNS:
-            return lambda key: None if key[name] is None else (fold(key[name]), key[name])
-
-        def label(key: dict[str, Any]) -> tuple[Hashable, str] | None:
-            value = self._labels.get(bytes(key["subject"]), {}).get(name)
-            return None if value is None else (label_key(value), value)
-
-        return label
-
-
-def _labels(connection: Connection, org: str) -> dict[bytes, dict[str, str]]:
-    rows = connection.execute(select(subject.c.key, subject.c.labels).where(subject.c.org == org))
-    return {bytes(row.key): json.loads(row.labels) for row in rows}
-
-
-def _start(window: Window, at: datetime) -> tuple[int, str]:
-    """The start of the local window of an instant: in microseconds, and as text."""
-    begin = window.period(at).start
-    assert begin is not None  # noqa: S101 - only a lifetime has no start
-    local = begin.astimezone(zone_of(window.timezone))
-    return to_us(begin), local.isoformat() if window.kind is WindowKind.HOUR else local.date().isoformat()
 
 
 def _marks(connection: Connection, org: str, period: Period) -> tuple[Marked, ...]:

@@ -69,7 +69,8 @@ _ALL_INPUT = (
     "+ e.cache_write_short_tokens + e.cache_write_long_tokens + e.cache_write_unknown_tokens"
 )
 _SUMS = f"""CAST(sum(coalesce(e.cost_nano_usd, 0)) AS BIGINT), CAST(sum({_ALL_INPUT}) AS BIGINT),
- CAST(sum(coalesce(e.output_tokens, 0)) AS BIGINT), CAST(sum(e.requests) AS BIGINT), CAST(sum(e.assumed_nano_usd) AS BIGINT), CAST(sum(e.assumed_input_tokens) AS BIGINT),
+ CAST(sum(coalesce(e.output_tokens, 0)) AS BIGINT), CAST(sum(e.requests) AS BIGINT),
+ CAST(sum(e.assumed_nano_usd) AS BIGINT), CAST(sum(e.assumed_input_tokens) AS BIGINT),
  CAST(sum(e.assumed_output_tokens) AS BIGINT)"""
 _COUNTED = (
     "e.org = ? AND e.at_us >= ? AND e.at_us < ? AND e.seq <= ? "
@@ -80,7 +81,8 @@ _ENTRIES = Statement(
 )
 _ENTRIES_BY_TOKENS = Statement(
     f"""SELECT e.subject, e.quote, e.provider, e.operation,
- coalesce(r.held_input_tokens, {_ALL_INPUT}), coalesce(r.held_output_tokens, e.output_tokens, 0), {_SUMS} FROM entry e LEFT JOIN record r ON r.org = e.org AND r.id = e.decision WHERE {_COUNTED} GROUP BY 1, 2, 3, 4, 5, 6"""  # noqa: S608
+ coalesce(r.held_input_tokens, {_ALL_INPUT}), coalesce(r.held_output_tokens, e.output_tokens, 0), {_SUMS}
+ FROM entry e LEFT JOIN record r ON r.org = e.org AND r.id = e.decision WHERE {_COUNTED} GROUP BY 1, 2, 3, 4, 5, 6"""  # noqa: S608
 )
 _LIVE = Statement(
     """SELECT r.subject, r.quote, r.provider, r.operation, r.held_input_tokens, r.held_output_tokens, r.held_nano_usd, r.id

@@ -58,7 +58,8 @@ def test_version() -> None:
 def test_without_a_command_help_is_shown_and_nothing_is_done() -> None:
     result = guardrails()
     assert result.exit_code == 2
-    assert "Commands:" in result.output
+    assert result.stderr.startswith("Usage: guardrails")
+    assert "guardrails db: a command is missing" in failure("db", code=2)
 
 
 def test_unknown_command_names_the_nearest() -> None:

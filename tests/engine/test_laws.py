@@ -65,7 +65,9 @@ ACTIONS = st.one_of(st.just("warn"), st.just("deny"), TARGETS.map("downgrade to 
 SHARES = st.dictionaries(st.sampled_from([50, 80, 90, 100, 120]), ACTIONS, min_size=1, max_size=3).map(lambda at: tuple(sorted(at.items())))
 MATCHES = st.one_of(st.just(()), st.lists(st.sampled_from(MODELS), min_size=1, max_size=3, unique=True).map(tuple))
 MODES = st.sampled_from(["enforce", "enforce", "enforce", "warn", "shadow"])
-LIMITED = st.builds(Written, id=st.just(""), mode=MODES, models=MATCHES, unit=st.sampled_from(["USD", "tokens"]), limit=st.integers(1, 100), at=SHARES)
+LIMITED = st.builds(
+    Written, id=st.just(""), mode=MODES, models=MATCHES, unit=st.sampled_from(["USD", "tokens"]), limit=st.integers(1, 100), at=SHARES
+)
 RESTRICTED = st.builds(
     Written,
     id=st.just(""),
@@ -75,7 +77,9 @@ RESTRICTED = st.builds(
     otherwise=st.one_of(st.just("deny"), TARGETS.map("downgrade to {}".format)),
 )
 RULES = st.lists(st.one_of(LIMITED, LIMITED, RESTRICTED), max_size=4).map(
-    lambda rules: [Written(**{**{name: getattr(rule, name) for name in rule.__dataclass_fields__}, "id": f"r{n}"}) for n, rule in enumerate(rules)]
+    lambda rules: [
+        Written(**{**{name: getattr(rule, name) for name in rule.__dataclass_fields__}, "id": f"r{n}"}) for n, rule in enumerate(rules)
+    ]
 )
 USED = st.lists(st.integers(0, 130), min_size=4, max_size=4)
 """What each rule's balance has, in its own unit."""
@@ -89,7 +93,9 @@ CALLS = st.builds(
 
 def ruleset(rules: list[Written], *, defaults: str = "{}") -> Ruleset:
     tiers = ", ".join(f"{tier}: [{', '.join(models)}]" for tier, models in TIERS.items())
-    text = f"version: 1\ntiers: {{{tiers}}}\ndefaults: {defaults}\nrules:{' []' if not rules else ''}\n" + "".join(rule.yaml for rule in rules)
+    text = f"version: 1\ntiers: {{{tiers}}}\ndefaults: {defaults}\nrules:{' []' if not rules else ''}\n" + "".join(
+        rule.yaml for rule in rules
+    )
     return Ruleset(load_files({"policy.yaml": text}))
 
 
@@ -172,7 +178,11 @@ def reference(rules: list[Written], call: Call, used: Mapping[str, int]) -> tupl
     """Verdict and model by the words of the policy language."""
 
     def further(model: str) -> tuple[bool, set[str]]:
-        said = [triggered(rule, call, model, used[rule.id]) for rule in rules if rule.mode == "enforce" and (not rule.models or model in rule.models)]
+        said = [
+            triggered(rule, call, model, used[rule.id])
+            for rule in rules
+            if rule.mode == "enforce" and (not rule.models or model in rule.models)
+        ]
         return any(hit for hit, _ in said), set().union(*(targets for hit, targets in said if hit))
 
     refused, offered = further(call.model)

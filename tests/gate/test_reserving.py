@@ -192,7 +192,9 @@ def test_a_request_id_whose_hold_expired_is_not_held_a_second_time(scene: Scene)
 def test_a_change_of_policy_or_prices_is_no_conflict(scene: Scene) -> None:
     gate = scene.open(policy(RULES))
     first = gate.reserve(call(1_000, request_id="r-1"))
-    other = scene.open(scene.folder(policy(limit("1", id="new")), "version: 1\nprices:\n  - {model: big, from: 2020-01-01, input_usd_per_mtok: 9}\n"))
+    other = scene.open(
+        scene.folder(policy(limit("1", id="new")), "version: 1\nprices:\n  - {model: big, from: 2020-01-01, input_usd_per_mtok: 9}\n")
+    )
     assert other.reserve(call(1_000, request_id="r-1")) == first
     assert gate.reserve(call(1_000, request_id="r-1")) == first
 

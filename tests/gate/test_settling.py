@@ -9,7 +9,10 @@ import pytest
 from guardrails import AlreadyResolved, UnknownDecision, Usage, Verdict
 from tests.gate.scene import T0, USD, Scene, after, amounts, call, limit, pass_time, policy
 
-RULES = limit("5") + "  - {id: tokens, kind: token_cap, limit: 1M tokens, window: month}\n  - {id: calls, kind: request_cap, limit: 50 requests, window: month}\n"
+RULES = (
+    limit("5")
+    + "  - {id: tokens, kind: token_cap, limit: 1M tokens, window: month}\n  - {id: calls, kind: request_cap, limit: 50 requests, window: month}\n"
+)
 CENT = USD // 100
 
 
@@ -286,7 +289,9 @@ def test_a_price_change_after_admission_does_not_change_what_is_booked(scene: Sc
     rules = policy(RULES)
     gate = scene.open(rules)
     decision = gate.reserve(call(1_000))
-    dearer = scene.folder(rules, "version: 1\nprices:\n  - {model: big, from: 2020-01-01, input_usd_per_mtok: 2000, output_usd_per_mtok: 2000}\n")
+    dearer = scene.folder(
+        rules, "version: 1\nprices:\n  - {model: big, from: 2020-01-01, input_usd_per_mtok: 2000, output_usd_per_mtok: 2000}\n"
+    )
     other = scene.open(dearer)
     assert other.preview(call(1_000)).holds.nano_usd == 2 * USD
     gate.settle(decision, usage(1_000))

@@ -134,7 +134,8 @@ def test_a_decision_and_its_record_name_one_set(scene: Scene) -> None:
     scene.open(policy(limit("1")))
     decision = gate.reserve(call(2_000))
     (row,) = scene.rows(
-        "SELECT r.body, p.policy FROM record r JOIN publication p ON p.org = r.org AND p.generation = r.generation WHERE r.id = :id", id=decision.id
+        "SELECT r.body, p.policy FROM record r JOIN publication p ON p.org = r.org AND p.generation = r.generation WHERE r.id = :id",
+        id=decision.id,
     )
     assert json.loads(row["body"])["policy"] == row["policy"] == decision.policy
     assert decision.reasons[0].limit == USD

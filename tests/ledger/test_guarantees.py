@@ -65,7 +65,12 @@ def test_a_concurrency_cap_is_shared_by_processes(scene: Scene) -> None:
 
 def test_overlapping_scopes_in_any_order_from_several_processes_do_not_deadlock(scene: Scene) -> None:
     """Acceptance 74."""
-    rules = limit("900", id="all") + limit("900", id="teams", per="team") + limit("900", id="users", per="user") + limit("900", id="pairs", per="[user, team]")
+    rules = (
+        limit("900", id="all")
+        + limit("900", id="teams", per="team")
+        + limit("900", id="users", per="user")
+        + limit("900", id="pairs", per="[user, team]")
+    )
     scene.open(policy(rules), clock="ledger").close()
     barrier, failures = SPAWN.Barrier(3), SPAWN.Queue()
     processes = [SPAWN.Process(target=workers.reserve_scopes, args=(scene.url, seed, 12, barrier, failures)) for seed in range(3)]
@@ -115,7 +120,9 @@ def test_one_label_value_in_several_spellings_is_one_balance(scene: Scene) -> No
 def test_what_was_acknowledged_survives_the_end_of_the_process(scene: Scene, end: signal.Signals) -> None:
     """Acceptance 73."""
     scene.open(policy(limit("9000")), clock="ledger").close()
-    with subprocess.Popen([sys.executable, "-m", "tests.gate.workers", "write_until_killed", scene.url], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.gate.workers", "write_until_killed", scene.url], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(40)]
         process.send_signal(end)
@@ -129,7 +136,9 @@ def test_a_slot_and_the_money_of_a_process_killed_in_mid_call_come_back_in_time(
     """Acceptance 25. Acceptance 29."""
     rules = limit("5", at="{100%: deny}") + "  - {id: at-once, kind: concurrency_cap, limit: 1 concurrent}\n"
     gate = scene.open(policy(rules, defaults="{unknown_outcome: release}"), clock="ledger")
-    done = subprocess.run([sys.executable, "-m", "tests.gate.workers", "die_in_a_call", scene.url], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.gate.workers", "die_in_a_call", scene.url], stdout=subprocess.PIPE, text=True, timeout=60, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     assert done.stdout.startswith("held ")
     end = time.monotonic() + 10
@@ -247,7 +256,10 @@ def test_gates_that_open_the_same_new_ledger_at_once_publish_once(scene: Scene) 
 
 def test_an_edit_under_load_loses_nothing_and_is_not_kept_waiting(scene: Scene) -> None:
     """Acceptance 45. Acceptance 46."""
-    rules = [policy(limit("900") + limit("900", id=f"extra-{n}", per="user") + limit("900", id="same", per="team", description=f"'{n}'")) for n in range(4)]
+    rules = [
+        policy(limit("900") + limit("900", id=f"extra-{n}", per="user") + limit("900", id="same", per="team", description=f"'{n}'"))
+        for n in range(4)
+    ]
     gates = [scene.open(rules[0]), scene.open()]
     stop, errors, count = threading.Event(), list[BaseException](), list[int]()
 

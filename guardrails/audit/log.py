@@ -16,7 +16,7 @@ from guardrails.core.money import usd_text
 from guardrails.core.subject import label_key
 from guardrails.core.window import LIFETIME, Period
 from guardrails.db.tables import entry, hold_event, live_hold, quote, record, subject
-from guardrails.engine.decision import Decision, Effect, Verdict, decides
+from guardrails.engine.decision import Decision, Effect, Verdict
 from guardrails.pricing.price import Quote, quote_from_text
 
 
@@ -119,15 +119,6 @@ def _cause(body: Mapping[str, Any]) -> str:
     reasons = [reason for reason in body["reasons"] if reason["effect"] in _DECIDING and reason.get("mode", "enforce") == "enforce"]
     asked = [reason for reason in reasons if reason["model"] == body["call"]["model"]]
     return str((asked or reasons)[0]["rule"])
-
-
-def cause(decision: Decision) -> str | None:
-    """The first rule that refused or downgraded the model asked for; None for an allowed call."""
-    if decision.verdict is Verdict.ALLOW:
-        return None
-    reasons = [reason for reason in decision.reasons if decides(reason)]
-    asked = [reason for reason in reasons if reason.model == decision.requested_model]
-    return (asked or reasons)[0].rule
 
 
 @dataclass(frozen=True, slots=True)

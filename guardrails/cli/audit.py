@@ -8,7 +8,7 @@ from itertools import islice
 
 import click
 
-from guardrails.audit.log import Wanted, cause
+from guardrails.audit.log import Wanted
 from guardrails.cli.audit_page import Page, print_page
 from guardrails.cli.output import Format, emit, format_option
 from guardrails.cli.records_page import print_log, print_story
@@ -155,7 +155,7 @@ def _some(view: View, wanted: Wanted, limit: int) -> tuple[list[Decision], bool]
 
 
 def _logged(decision: Decision) -> dict[str, object]:
-    return {**decision.as_json(), "subject": dict(decision.call.subject), "rule": cause(decision)}
+    return {**decision.as_json(), "subject": dict(decision.call.subject), "rule": decision.rule}
 
 
 def _log_row(decision: Decision) -> dict[str, object]:

@@ -99,10 +99,10 @@ def print_budgets(console: Console, found: Sequence[Budget], at: datetime) -> No
 def _print_rule(console: Console, group: Sequence[Budget], at: datetime, width: int, *, blocks: bool) -> None:
     rule = group[0].rule
     mode = "" if rule.mode.value == "enforce" else f"  [{rule.mode.value} only]"
-    name = Text.assemble((rule.id, "bold"), (mode, "yellow"), (f"  {rule.source}", "dim"))
+    title = Text.assemble((rule.id, "bold"), (mode, "yellow"), (f"  {rule.source}", "dim"))
     window = Text(f"  {_window(group[0])}", style="dim")
-    fits = name.cell_len + window.cell_len <= console.width
-    for line in (Text.assemble(name, window),) if fits else (name, window):
+    fits = title.cell_len + window.cell_len <= console.width
+    for line in (Text.assemble(title, window),) if fits else (title, window):
         console.print(line, soft_wrap=True)
     write = amount_column([amount for each in group for amount in (each.limit, each.spent)], group[0].measure)
     held, assumed = any(each.held for each in group), any(each.assumed for each in group)

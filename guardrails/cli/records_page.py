@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from guardrails.audit.log import Story, cause
+from guardrails.audit.log import Story
 from guardrails.cli.figures import counted, local_text, one_line, short_count
 from guardrails.core.instant import parse_instant
 from guardrails.core.money import usd_for_people
@@ -45,7 +45,7 @@ def print_log(console: Console, decisions: Sequence[Decision], timezone: str) ->
             Text(_models(decision)),
             Text(_subject(decision)),
             usd_for_people(decision.holds.nano_usd) if decision.allowed else "",
-            Text(cause(decision) or ""),
+            Text(decision.rule or ""),
         )
     console.print(table)
 

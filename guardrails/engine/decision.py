@@ -183,6 +183,19 @@ class Decision:
         return tuple(dict.fromkeys(reason.rule for reason in self.reasons if decides(reason)))
 
     @property
+    def cause(self) -> Reason | None:
+        """The first reason against the model asked for; None for an allowed call."""
+        if self.verdict is Verdict.ALLOW:
+            return None
+        reasons = [reason for reason in self.reasons if decides(reason)]
+        return next((reason for reason in reasons if reason.model == self.requested_model), reasons[0])
+
+    @property
+    def rule(self) -> str | None:
+        """The rule of `cause`; None for an allowed call."""
+        return None if self.cause is None else self.cause.rule
+
+    @property
     def message(self) -> str:
         """The decision as a sentence for people."""
         return decision_message(self)

@@ -22,9 +22,7 @@ def reason_message(reason: Reason) -> str:
 
 def decision_message(decision: Decision) -> str:
     """One sentence: the verdict and the rule that made it."""
-    first = next(
-        (reason for reason in decision.reasons if reason.mode.value == "enforce" and reason.effect.value in ("deny", "downgrade")), None
-    )
+    first = decision.cause
     cause = "" if first is None else f" by {first.rule}: {reason_message(first)}"
     match decision.verdict.value:
         case "deny":

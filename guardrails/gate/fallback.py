@@ -67,6 +67,8 @@ class Fallback:
             _spooled(ledger, spool, operations, self._error)
             return
         try:
+            if not ledger.active.generation:  # opened without the ledger, which does not have the set yet
+                ledger.active = ledger.reload()
             drained = Drained(0, ()) if spool.is_empty else drain(ledger, spool)
             if isinstance(first, Drain):
                 first.result = drained

@@ -54,7 +54,7 @@ class Gate:
     Safe to share between threads and tasks; many processes may open one database. Use it as a context manager, or `close` it.
     """
 
-    def __init__(  # noqa: PLR0913 - called by `open` alone
+    def __init__(
         self,
         engine: Engine,
         database: str,
@@ -110,11 +110,13 @@ class Gate:
         path = spool_path(database, org, ORG, spool)
         unpublished = None
         engine = connect(database)
+        allowed = path is not None and loaded is not None and loaded.defaults.unavailable is Answer.ALLOW
+        hurry(engine, lambda: allowed)
         try:
             try:
                 active = _opened(engine, database, org, loaded)
             except LedgerError as error:
-                if not error.retryable or path is None or loaded is None or loaded.defaults.unavailable is Answer.DENY:
+                if loaded is None or not allowed or not error.retryable:
                     raise
                 active, unpublished = active_set(loaded, open_prices(loaded), 0, {}), loaded
         except BaseException:
@@ -122,7 +124,7 @@ class Gate:
             raise
         gate = cls(engine, database, active, clock_of=clock, org=org, spool=path, unpublished=unpublished)
         try:
-            gate._drain_at_open()  # noqa: SLF001 - its own
+            gate._drain_at_open()
         except BaseException:
             gate.close()
             raise

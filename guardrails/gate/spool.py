@@ -175,6 +175,8 @@ class OpenSpool:
 class Spool:
     """The spool of one ledger, as one Gate uses it. It keeps no file open."""
 
+    open_as = OpenSpool
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._contents = Contents()
@@ -198,7 +200,7 @@ class Spool:
             descriptor = self._descriptor()
             try:
                 _lock(descriptor, wait=True)
-                opened = OpenSpool(self.path, descriptor, self._contents)
+                opened = self.open_as(self.path, descriptor, self._contents)
                 opened.catch_up()
                 yield opened
                 self._contents = opened.contents

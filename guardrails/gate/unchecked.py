@@ -53,14 +53,15 @@ class Unchecked:
                 return self._reserve(operation)
             case Settle():
                 return self._settle(operation)
-            case Release():
-                return self._release(operation)
             case Extend():
                 return self._extend(operation)
+            case Release():
+                self._release(operation)
             case Abandon():
-                return self._note("unseen", operation.decision_id)
+                self._note("unseen", operation.decision_id)
             case _:
                 raise error
+        return None
 
     def _reserve(self, operation: Reserve) -> list[Decision]:
         ledger = self._ledger

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from guardrails import Decision, Usage, Verdict
-from guardrails.audit.log import Decided, Wanted, cause
+from guardrails.audit.log import Decided, Wanted
 from guardrails.core.window import LIFETIME, Period
 from guardrails.gate.view import open_view
 from tests.gate.scene import T0, USD, Scene, after, budget, call, limit, policy
@@ -32,7 +32,7 @@ def scene(database_url: str, policy_folder: Callable[[str | Mapping[str, str]], 
 def listed(scene: Scene, **wanted: object) -> list[str]:
     """What decisions that are wanted are about, newest first."""
     with open_view(scene.url, at=T0) as view:
-        return [f"{decision.call.subject['team']} {decision.verdict} {cause(decision)}" for decision in view.decisions(Wanted(**wanted))]  # type: ignore[arg-type]  # by name
+        return [f"{decision.call.subject['team']} {decision.verdict} {decision.rule}" for decision in view.decisions(Wanted(**wanted))]  # type: ignore[arg-type]  # by name
 
 
 def decided(scene: Scene) -> list[Decision]:

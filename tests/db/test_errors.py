@@ -67,8 +67,9 @@ def test_a_folder_in_the_place_of_the_file_is_unavailable(tmp_path: Path, folder
 def test_a_file_that_cannot_be_written_is_unavailable(sqlite_url: str, folder: Path) -> None:
     with Gate.open(folder, sqlite_url):
         pass
-    with pytest.raises(LedgerUnavailable):
-        Gate.open(folder, sqlite_url.replace("sqlite:///", "sqlite:///file:") + "?mode=ro&uri=true").reserve(call(1, at=None))
+    url = sqlite_url.replace("sqlite:///", "sqlite:///file:") + "?mode=ro&uri=true"
+    with pytest.raises(LedgerUnavailable), Gate.open(folder, url) as gate:
+        gate.reserve(call(1, at=None))
 
 
 def test_a_file_locked_by_others_is_busy_after_one_wait(tmp_path: Path, sqlite_url: str, folder: Path) -> None:

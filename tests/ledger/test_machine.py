@@ -7,8 +7,9 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -62,17 +63,20 @@ class Hold:
 class Ledgers(RuleBasedStateMachine):
     """Time only passes when a step lets it; the limits are 6,000 tokens for all and 4,000 for a team."""
 
+    template: ClassVar[Path]
     holds = Bundle("holds")
 
     @initialize(charge=st.booleans())
     def open(self, charge: bool) -> None:  # noqa: FBT001 - drawn by name
         self.folder = Path(tempfile.mkdtemp(prefix="guardrails-machine-"))
+        shutil.copyfile(Ledgers.template, self.folder / "guardrails.db")
         self.url = f"sqlite:///{self.folder / 'guardrails.db'}"
+        self.engine = connect(self.url)
         self.charge = charge
         self.limits = {"all": 6_000, "teams": 4_000}
         self.now_s = 0.0
+        self.requests = 0
         self.model: list[Hold] = []
-        self.overdrawn = {"all": 0, "teams/ads": 0, "teams/search": 0}
         self.gate = self.opened()
 
     def opened(self) -> Gate:
@@ -90,6 +94,7 @@ class Ledgers(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "gate"):
             self.gate.close()
+            self.engine.dispose()
             shutil.rmtree(self.folder)
 
     # -- what the model says ---------------------------------------------------------------------------------------------
@@ -114,7 +119,8 @@ class Ledgers(RuleBasedStateMachine):
         """Admitted exactly where it fits."""
         self.see_expired()
         at = T0 + timedelta(seconds=self.now_s)
-        request_id = None if request is None else f"{request}-{len(self.model)}"
+        self.requests += 1
+        request_id = None if request is None else f"{request}-{self.requests}"
         wanted = call(tokens, at=at, subject={"team": team}, request_id=request_id)
         decision = self.gate.reserve(wanted)
         assert decision.allowed is self.fits(team, tokens), decision.message
@@ -198,11 +204,9 @@ class Ledgers(RuleBasedStateMachine):
     def the_ledger_has_what_the_model_has(self) -> None:
         if not hasattr(self, "gate"):
             return
-        engine = connect(self.url)
-        with reading(engine) as connection:
+        with reading(self.engine) as connection:
             rows = connection.exec_driver_sql("SELECT rule, scope, spent, assumed, held FROM balance").all()
             assert verify(connection, "default").findings == []
-        engine.dispose()
         seen = {(row[0], row[1]): tuple(row[2:]) for row in rows}
         for rule_id, scope, team in (("all", "{}", None), ("teams", '{"team": "ads"}', "ads"), ("teams", '{"team": "search"}', "search")):
             expected = tuple(tokens * MILLI for tokens in self.sums(team))
@@ -214,8 +218,11 @@ class Ledgers(RuleBasedStateMachine):
             assert hold.decision.verdict is Verdict.ALLOW
 
 
-def test_the_ledger_and_a_dict_agree_whatever_happens() -> None:
+def test_the_ledger_and_a_dict_agree_whatever_happens(sqlite_template: Path) -> None:
+    Ledgers.template = sqlite_template
     run_state_machine_as_test(
         Ledgers,
-        settings=settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(
+            max_examples=30, stateful_step_count=30, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
+        ),
     )

@@ -1,4 +1,4 @@
-"""The command line, thin: options in, one function of the layers below, a table or stable JSON out.
+"""The command line: thin commands over the Gate, the ledger and the importers. It owns what is printed and exit codes, and decides nothing.
 
-Owns words on the screen and exit codes. Decides nothing. Always true: a mistake is one or two lines and never a traceback.
+Nothing from outside reaches a terminal unescaped, and nothing that went wrong reaches it as a traceback.
 """

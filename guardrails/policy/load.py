@@ -144,8 +144,12 @@ def _section(name: str, plain: Mapping[str, Any]) -> Any:  # noqa: ANN401 - of t
 def _valid(name: str, plain: object) -> Any:  # noqa: ANN401 - of the section's own type
     try:
         return _adapters()[name].validate_python(plain)
-    except ValidationError:
-        return None
+    except ValidationError as error:
+        unknown = {each["loc"][-1] for each in error.errors(include_url=False) if each["type"] == "extra_forbidden"}
+        if not unknown or not isinstance(plain, dict):
+            return None
+    # The unknown keys are problems of their own: what else is written can have more, which are told with them.
+    return _valid(name, {key: value for key, value in plain.items() if key not in unknown}) if unknown & plain.keys() else None
 
 
 @lru_cache(maxsize=1)

@@ -80,7 +80,7 @@ def test_down_and_up_again(empty_url: str, engines: Callable[[str], Engine]) -> 
 def test_a_server_ledger_that_is_not_at_head_is_refused_with_the_command(
     empty_postgres_url: str, folder: Path, engines: Callable[[str], Engine]
 ) -> None:
-    with pytest.raises(LedgerNotAtHead, match="has no ledger tables.* db upgrade"):
+    with pytest.raises(LedgerNotAtHead, match=r"has no ledger tables.* db upgrade"):
         Gate.open(folder, empty_postgres_url)
     engine = engines(empty_postgres_url)
     assert tables(engine) == set()  # nothing was created on a server

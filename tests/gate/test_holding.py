@@ -161,9 +161,14 @@ def test_a_context_settles_releases_and_refuses(scene: Scene) -> None:
 
 def test_an_error_after_the_settlement_changes_nothing(scene: Scene) -> None:
     gate = scene.open(policy(RULES))
-    with pytest.raises(Crash), gate.admit(call(1_000)) as admission:
-        admission.settle(USED)
-        raise Crash
+
+    def run() -> None:
+        with gate.admit(call(1_000)) as admission:
+            admission.settle(USED)
+            raise Crash
+
+    with pytest.raises(Crash):
+        run()
     assert amounts(gate) == (USD, 0, 0)
 
 

@@ -11,7 +11,8 @@ from tests.gate.scene import T0, USD, Scene, after, amounts, call, limit, pass_t
 
 RULES = (
     limit("5")
-    + "  - {id: tokens, kind: token_cap, limit: 1M tokens, window: month}\n  - {id: calls, kind: request_cap, limit: 50 requests, window: month}\n"
+    + "  - {id: tokens, kind: token_cap, limit: 1M tokens, window: month}\n"
+    + "  - {id: calls, kind: request_cap, limit: 50 requests, window: month}\n"
 )
 CENT = USD // 100
 

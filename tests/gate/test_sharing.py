@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
-from guardrails import Denied, GateClosed, GuardrailsError, Usage, Verdict
+from guardrails import Decision, Denied, GateClosed, GuardrailsError, Usage, Verdict
 from guardrails.gate.combine import Combiner
 from guardrails.gate.operations import Operation
 from tests.gate.scene import USD, Scene, after, amounts, call, limit, policy
@@ -105,7 +106,11 @@ def test_gates_that_settle_a_charged_hold_at_once_replace_the_charge_once(scene:
     for n in range(5):
         decision = gates[0].reserve(call(500))
         gates[0].abandon(decision)
-        at_once(4, lambda m, decision=decision: gates[m].settle(decision, Usage(input_tokens=100, output_tokens=0), attempt=m + 1))
+
+        def work(m: int, decision: Decision = decision) -> None:
+            gates[m].settle(decision, Usage(input_tokens=100, output_tokens=0), attempt=m + 1)
+
+        at_once(4, work)
         # four attempts of 0.10 USD each, and nothing assumed
         assert amounts(gates[0]) == ((n + 1) * 4 * USD // 10, 0, 0)
 
@@ -298,6 +303,7 @@ class Interrupted(BaseException):
 class Nothing(Operation[None]):
     """An operation that does nothing."""
 
+    @override
     def apply(self, context: object) -> None:
         """Nothing."""
 

@@ -158,6 +158,9 @@ class LosesAnswers:
         self.dialect = session.dialect
         self.connection: Connection = session.connection
 
+    def wait_at_most(self, wait_s: int) -> None:
+        self._session.wait_at_most(wait_s)
+
     def begin(self) -> None:
         self._session.begin()
 

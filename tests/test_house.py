@@ -33,6 +33,9 @@ NOT_AT_IMPORT = {
     "alembic",
     "rich",
     "click",
+    "sqlalchemy",
+    "pydantic",
+    "yaml",
 }
 
 

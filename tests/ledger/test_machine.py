@@ -223,6 +223,6 @@ def test_the_ledger_and_a_dict_agree_whatever_happens(sqlite_template: Path) -> 
     run_state_machine_as_test(
         Ledgers,
         settings=settings(
-            max_examples=20, stateful_step_count=30, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=14, stateful_step_count=30, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -6,9 +6,12 @@ statements that each booking runs go to the driver as text. On PostgreSQL the st
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -45,6 +48,9 @@ class Session(Protocol):
 
     def wait_at_most(self, wait_s: int) -> None:
         """Wait no longer than this for what others have locked."""
+
+    def cut(self) -> None:
+        """End the connection from another thread, so that the one that waits for an answer gets an error instead."""
 
     def begin(self) -> None:
         """Start a transaction; on SQLite with the write lock taken."""
@@ -101,6 +107,10 @@ class SqliteSession(Session):
     def wait_at_most(self, wait_s: int) -> None:
         ((wait_ms,),) = self._cursor.execute("PRAGMA busy_timeout").fetchall()
         self._cursor.execute(f"PRAGMA busy_timeout = {min(wait_ms, wait_s * 1000)}")
+
+    @override
+    def cut(self) -> None:
+        self._raw.interrupt()
 
     @override
     def begin(self) -> None:
@@ -180,6 +190,12 @@ class PostgresSession(Session):
     @override
     def wait_at_most(self, wait_s: int) -> None:
         self._raw.execute(f"SET lock_timeout = {wait_s * 1000}")
+
+    @override
+    def cut(self) -> None:
+        if not self._raw.closed:
+            with suppress(OSError), socket.socket(fileno=os.dup(self._raw.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
 
     @override
     def begin(self) -> None:

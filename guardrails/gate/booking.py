@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -15,7 +17,7 @@ from guardrails.core import clock
 from guardrails.core.balance import BalanceRef
 from guardrails.core.errors import GuardrailsError, LedgerBusy
 from guardrails.core.instant import from_us, to_us
-from guardrails.db.connect import HURRIED_WAIT_S, is_busy, is_disconnect, is_duplicate, shown_url, translation
+from guardrails.db.connect import HURRIED_WAIT_S, STATEMENT_TIMEOUT_S, is_busy, is_disconnect, is_duplicate, shown_url, translation
 from guardrails.db.session import Session, open_session
 from guardrails.gate.active import ActiveSet
 from guardrails.gate.ending import end_unseen
@@ -38,6 +40,7 @@ class Ledger:
 
     Attributes:
         reload: loads the active set from the ledger when its generation is not the one at hand.
+        patience_s: how long a server may take for one transaction where calls may run without it: longer than its own limit.
     """
 
     engine: Engine
@@ -48,6 +51,7 @@ class Ledger:
     caller_clock: bool = False
     known: Known = field(default_factory=Known)
     session: Session | None = None
+    patience_s: float = STATEMENT_TIMEOUT_S + 5
 
     @property
     def spools(self) -> bool:
@@ -61,6 +65,20 @@ class Ledger:
             if self.spools:
                 self.session.wait_at_most(HURRIED_WAIT_S)
         return self.session
+
+    @contextmanager
+    def watched(self, session: Session) -> Iterator[Session]:
+        """Cut the line to a server that has fallen silent, where calls may run without it; its own time limit cannot tell us."""
+        if session.dialect == "sqlite" or not self.spools:  # a file does not fall silent
+            yield session
+            return
+        watchdog = threading.Timer(self.patience_s, session.cut)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield session
+        finally:
+            watchdog.cancel()
 
     def drop(self) -> None:
         """Forget a session whose connection is gone."""
@@ -84,7 +102,8 @@ def carry_out(ledger: Ledger, operations: Sequence[Operation[Any]]) -> None:
     tries = _Tries(clock.monotonic_s() + HURRIED_WAIT_S if ledger.spools else inf)
     while True:
         try:
-            _attempt(ledger, ledger.open(), operations, tries)
+            with ledger.watched(ledger.open()) as session:
+                _attempt(ledger, session, operations, tries)
         except Restart as restart:
             _roll_back(ledger)
             tries.restarted(restart, ledger.url)

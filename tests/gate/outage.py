@@ -78,6 +78,8 @@ class CutLine(Outage):
         self.url = there.set(host="127.0.0.1", port=port, query={}).render_as_string(hide_password=False)
         self.tries = 0
         self._is_cut = False
+        self._flows = threading.Event()
+        self._flows.set()
         self._ends: list[socket.socket] = []
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -93,8 +95,13 @@ class CutLine(Outage):
         with self._lock:
             self._is_cut = False
 
+    def freeze(self) -> None:
+        """Keep every connection, and say no word on it any more."""
+        self._flows.clear()
+
     @override
     def close(self) -> None:
+        self._flows.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -122,10 +129,10 @@ class CutLine(Outage):
                 far = socket.socket(socket.AF_UNIX)
                 far.connect(self._socket_path)
                 self._ends += [near, far]
-            threading.Thread(target=_carry, args=(near, far), daemon=True).start()
+            threading.Thread(target=_carry, args=(near, far, self._flows), daemon=True).start()
 
 
-def _carry(near: socket.socket, far: socket.socket) -> None:
+def _carry(near: socket.socket, far: socket.socket, flows: threading.Event) -> None:
     """Hand bytes on in both directions until one end is gone."""
     with closing(near), closing(far), selectors.DefaultSelector() as waiting, suppress(OSError):
         waiting.register(near, selectors.EVENT_READ, far)
@@ -135,6 +142,7 @@ def _carry(near: socket.socket, far: socket.socket) -> None:
                 source = key.fileobj
                 assert isinstance(source, socket.socket)
                 data = source.recv(65_536)
+                flows.wait()
                 if not data:
                     return
                 key.data.sendall(data)

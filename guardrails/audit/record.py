@@ -168,11 +168,11 @@ def _written(reason: Reason) -> dict[str, object]:
         written["share"] = str(reason.share)
     if reason.measure is not None:
         written["measure"] = reason.measure.value
-        written["limit"] = reason.limit
-        written["spent"] = reason.spent
-        written["assumed"] = reason.assumed
-        written["held"] = reason.held
-        written["requested"] = reason.requested
+        written["limit"] = reason.limit_units
+        written["spent"] = reason.spent_units
+        written["assumed"] = reason.assumed_units
+        written["held"] = reason.held_units
+        written["requested"] = reason.requested_units
     if reason.scope:
         written["scope"] = dict(reason.scope)
     if reason.window is not None:
@@ -197,11 +197,11 @@ def _read(written: Mapping[str, Any]) -> Reason:
         source=Source(path, line),
         share=Fraction(written["share"]) if "share" in written else None,
         measure=Measure(written["measure"]) if "measure" in written else None,
-        limit=written.get("limit"),
-        spent=written.get("spent", 0),
-        assumed=written.get("assumed", 0),
-        held=written.get("held", 0),
-        requested=written.get("requested", 0),
+        limit_units=written.get("limit"),
+        spent_units=written.get("spent", 0),
+        assumed_units=written.get("assumed", 0),
+        held_units=written.get("held", 0),
+        requested_units=written.get("requested", 0),
         scope=written.get("scope", {}),
         window=None if window is None else Period(_instant(window[0]), _instant(window[1])),
         target=written.get("target"),

@@ -69,5 +69,5 @@ def _balances(recorded: Decision, ruleset: Ruleset) -> dict[bytes, Balance]:
         rule = rules.get(reason.rule)
         ref = None if rule is None or reason.measure is None else ruleset.balance_ref(rule, labels, subject, recorded.at)
         if ref is not None:
-            balances[ref.key] = Balance(reason.spent, reason.assumed, reason.held)
+            balances[ref.key] = Balance(reason.spent_units, reason.assumed_units, reason.held_units)
     return balances

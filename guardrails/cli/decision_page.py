@@ -90,8 +90,8 @@ def _reason(reason: Reason, *, unicode: bool) -> RenderableType:
         (f"  {shown(reason.rule)}{mode}", "bold"),
         (f"  {shown(str(reason.source))}", "dim"),
     )
-    if reason.measure is not None and reason.left is not None and reason.window is not None:
-        head.append(f"  {amount_for_people(reason.left, reason.measure)} left")
+    if reason.measure is not None and reason.left_units is not None and reason.window is not None:
+        head.append(f"  {amount_for_people(reason.left_units, reason.measure)} left")
     body: list[RenderableType] = [Text(shown(reason.message))]
     if reason.effect is not Effect.ALLOW:
         body += _fullness(reason, unicode=unicode)
@@ -100,11 +100,11 @@ def _reason(reason: Reason, *, unicode: bool) -> RenderableType:
 
 def _fullness(reason: Reason, *, unicode: bool) -> list[Text]:
     """How full the balance was, and the part that this call would take of what was left."""
-    limit, left = reason.limit, reason.left
+    limit, left = reason.limit_units, reason.left_units
     if limit is None or left is None or reason.window is None:
         return []
     before = Fraction(limit - left, limit) if limit else Fraction(1)
-    after = before + Fraction(reason.requested, limit) if limit else Fraction(1)
+    after = before + Fraction(reason.requested_units, limit) if limit else Fraction(1)
     full, taken, free = ("█", "▒", "·") if unicode else ("#", "+", ".")
     cells = min(_BAR_WIDTH, ceil(max(before, Fraction(0)) * _BAR_WIDTH))
     new_cells = max(min(_BAR_WIDTH, ceil(after * _BAR_WIDTH)) - cells, 0)

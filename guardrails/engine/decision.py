@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
 from guardrails.core.balance import Amounts, BalanceRef
 from guardrails.core.call import Call
 from guardrails.core.instant import rfc3339
-from guardrails.core.money import usd_text
+from guardrails.core.money import nano_to_usd, usd_text
 from guardrails.core.quantity import Measure, amount_text
 from guardrails.core.window import Period
 from guardrails.engine.explain import decision_message, reason_message
@@ -45,7 +46,9 @@ class Reason:
         model: the model that was looked at.
         source: where it is written; the same rule of the same set may lie under another folder elsewhere.
         share: the share of the limit whose action this is; None where none applied.
-        limit, spent, assumed, held, requested: numbers of `measure` before this call; None where nothing is counted.
+        measure: what the rule counts; None where it counts nothing, and then every number is None.
+        limit_units, spent_units, assumed_units, held_units, requested_units: whole nano-dollars or counts before this call.
+            `limit`, `spent`, … are the same in USD as exact Decimals, or as counts.
         target: the tier or model that a downgrade asks for.
         unpriced: `requested` is not an estimate but what `defaults.unknown_price` holds for a model without a price.
         detail: what there is to say where there are no numbers.
@@ -58,11 +61,11 @@ class Reason:
     source: Source = field(compare=False)
     share: Fraction | None = None
     measure: Measure | None = None
-    limit: int | None = None
-    spent: int = 0
-    assumed: int = 0
-    held: int = 0
-    requested: int = 0
+    limit_units: int | None = None
+    spent_units: int = 0
+    assumed_units: int = 0
+    held_units: int = 0
+    requested_units: int = 0
     scope: Mapping[str, str] = field(default_factory=dict)
     window: Period | None = None
     target: str | None = None
@@ -70,9 +73,44 @@ class Reason:
     detail: str | None = None
 
     @property
-    def left(self) -> int | None:
+    def left_units(self) -> int | None:
         """The limit less what is spent, assumed and held before this call; below zero where it was passed."""
-        return None if self.limit is None else self.limit - self.spent - self.assumed - self.held
+        return None if self.limit_units is None else self.limit_units - self.spent_units - self.assumed_units - self.held_units
+
+    @property
+    def limit(self) -> Decimal | int | None:
+        """The limit: exact USD, or a count."""
+        return self._number(self.limit_units)
+
+    @property
+    def spent(self) -> Decimal | int | None:
+        """What is settled or imported: exact USD, or a count."""
+        return self._number(self.spent_units)
+
+    @property
+    def assumed(self) -> Decimal | int | None:
+        """What calls whose cost or end nobody saw are taken to have used: exact USD, or a count."""
+        return self._number(self.assumed_units)
+
+    @property
+    def held(self) -> Decimal | int | None:
+        """What is kept back for calls that run: exact USD, or a count."""
+        return self._number(self.held_units)
+
+    @property
+    def requested(self) -> Decimal | int | None:
+        """The most that this call can take: exact USD, or a count."""
+        return self._number(self.requested_units)
+
+    @property
+    def left(self) -> Decimal | int | None:
+        """What is left of the limit before this call: exact USD, or a count."""
+        return self._number(self.left_units)
+
+    def _number(self, units: int | None) -> Decimal | int | None:
+        if units is None or self.measure is None:
+            return None
+        return nano_to_usd(units) if self.measure is Measure.USD else units
 
     @property
     def message(self) -> str:
@@ -97,12 +135,12 @@ class Reason:
         if measure is None:
             facts.update(limit=None, spent=None, assumed=None, held=None, requested=None, left=None)
         else:
-            facts["limit"] = None if self.limit is None else amount_text(self.limit, measure)
-            facts["spent"] = amount_text(self.spent, measure)
-            facts["assumed"] = amount_text(self.assumed, measure)
-            facts["held"] = amount_text(self.held, measure)
-            facts["requested"] = amount_text(self.requested, measure)
-            facts["left"] = None if self.left is None else amount_text(self.left, measure)
+            facts["limit"] = None if self.limit_units is None else amount_text(self.limit_units, measure)
+            facts["spent"] = amount_text(self.spent_units, measure)
+            facts["assumed"] = amount_text(self.assumed_units, measure)
+            facts["held"] = amount_text(self.held_units, measure)
+            facts["requested"] = amount_text(self.requested_units, measure)
+            facts["left"] = None if self.left_units is None else amount_text(self.left_units, measure)
         facts["scope"] = dict(self.scope)
         facts["window"] = (
             None
@@ -117,6 +155,14 @@ class Reason:
         facts["unpriced"] = self.unpriced
         facts["detail"] = self.detail
         return facts
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a decision keeps back: exact USD, and tokens in and out together."""
+
+    usd: Decimal
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +205,11 @@ class Decision:
     quotes: tuple[Quote, ...] = field(default=(), compare=False)
     generation: int = field(default=0, compare=False)
     unchecked: bool = False
+
+    @property
+    def held(self) -> Held:
+        """What is held, as people count it."""
+        return Held(nano_to_usd(self.holds.nano_usd), self.holds.input_tokens + self.holds.output_tokens)
 
     @property
     def requested_model(self) -> str:
@@ -220,7 +271,7 @@ class Decision:
             "verdict": self.verdict.value,
             "requested_model": self.requested_model,
             "model": self.model,
-            "held": {"usd": usd_text(self.holds.nano_usd), "tokens": self.holds.input_tokens + self.holds.output_tokens},
+            "held": {"usd": usd_text(self.holds.nano_usd), "tokens": self.held.tokens},
             "reasons": [reason.as_json() for reason in self.reasons],
             "policy": self.policy,
             "price": self.price,

@@ -35,19 +35,19 @@ def decision_message(decision: Decision) -> str:
 
 def _what(reason: Reason) -> str:
     measure = reason.measure
-    if measure is None or reason.limit is None:
+    if measure is None or reason.limit_units is None:
         return reason.effect.value
-    limit = amount_for_people(reason.limit, measure)
+    limit = amount_for_people(reason.limit_units, measure)
     if measure is Measure.CONCURRENT:
-        return f"{reason.held} of {limit} calls run now{_scope(reason)}{_consequence(reason)}"
-    requested = amount_for_people(reason.requested, measure)
+        return f"{reason.held_units} of {limit} calls run now{_scope(reason)}{_consequence(reason)}"
+    requested = amount_for_people(reason.requested_units, measure)
     if reason.window is None:
         return f"this call needs {requested}, the limit for one call is {limit}{_consequence(reason)}"
-    used = [f"{amount_for_people(reason.spent, measure)} spent"]
-    if reason.assumed:
-        used.append(f"{amount_for_people(reason.assumed, measure)} assumed")
-    if reason.held:
-        used.append(f"{amount_for_people(reason.held, measure)} held")
+    used = [f"{amount_for_people(reason.spent_units, measure)} spent"]
+    if reason.assumed_units:
+        used.append(f"{amount_for_people(reason.assumed_units, measure)} assumed")
+    if reason.held_units:
+        used.append(f"{amount_for_people(reason.held_units, measure)} held")
     until = "" if reason.window.end is None else f" until {rfc3339(reason.window.end)}"
     if measure is Measure.REQUESTS:
         return f"{' and '.join(used)} of {limit}{_scope(reason)}{until}, this call is one more{_consequence(reason)}"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
 
 from guardrails.core.balance import Balance, BalanceRef
 from guardrails.core.quantity import Measure
 from guardrails.core.subject import NONE
 from guardrails.engine.candidate import Candidate, Ruleset
 from guardrails.engine.decision import Effect, Reason
-from guardrails.policy.rules import Answer, Deny, Downgrade, Limits, Mode, Restriction, Rule, RuleKind, Warn
+from guardrails.policy.rules import Answer, Deny, Downgrade, Limits, Mode, Restriction, Rule, RuleKind, Threshold, Warn
 
 _NO_BALANCE = Balance()
 _KIND_EFFECT = {Deny: Effect.DENY, Downgrade: Effect.DOWNGRADE, Warn: Effect.WARN}
@@ -44,7 +45,8 @@ def judge(ruleset: Ruleset, tried: Candidate, balances: Mapping[bytes, Balance] 
                 continue
             findings.append(finding)
         enforced = enforced or rule.mode is Mode.ENFORCE
-    if not enforced:
+    denies = ruleset.policies.defaults.unmatched is Answer.DENY
+    if not enforced and (denies or not findings):
         # Rules in mode `warn` or `shadow` change no decision, and so do not make a call a matched one either.
         findings.append(_unmatched(ruleset, tried))
     return findings
@@ -61,8 +63,6 @@ def asks(ruleset: Ruleset, target: str, tried: Candidate) -> bool:
             return False
         tier = ruleset.tier_of(forms)
         target_place = None if tier is None else places[tier]
-        if tier is not None and tier == tried.tier:
-            return True  # a model named outright is not its tier: it may be asked for from within
     if target_place is None or tried.tier is None:
         return True
     return places[tried.tier] < target_place
@@ -86,39 +86,26 @@ def _limited(
     balance = _NO_BALANCE if ref is None or balances is None else balances[ref.key]
     requested = tried.holds.held_of(measure)
     total = balance.total + requested
-    effect, share, target = Effect.ALLOW, None, None
-    offers: list[str] = []
-    if not free:
-        for threshold in rule.thresholds:
-            if total * threshold.share.denominator <= limit * threshold.share.numerator and limit:
-                continue
-            action = threshold.action
-            if isinstance(action, Downgrade):
-                if not asks(ruleset, action.target, tried):
-                    continue
-                offers.append(action.target)
-            if _stronger(_KIND_EFFECT[type(action)], effect):
-                effect, share = _KIND_EFFECT[type(action)], threshold.share
-                target = action.target if isinstance(action, Downgrade) else None
+    said = _Said() if free else _applying(ruleset, rule, limit, total, tried)
     reason = Reason(
         rule.id,
-        effect,
+        said.effect,
         rule.mode,
         tried.model,
         rule.source,
-        share=share,
+        share=said.share,
         measure=measure,
-        limit=limit,
-        spent=balance.spent,
-        assumed=balance.assumed,
-        held=balance.held,
-        requested=requested,
+        limit_units=limit,
+        spent_units=balance.spent,
+        assumed_units=balance.assumed,
+        held_units=balance.held,
+        requested_units=requested,
         scope=scope,
         window=None if ref is None or rule.kind is RuleKind.CONCURRENCY_CAP else ref.period,
-        target=target,
+        target=said.target,
         unpriced=unpriced,
     )
-    return Finding(reason, tuple(offers))
+    return Finding(reason, tuple(said.offers))
 
 
 def _unchecked(rule: Rule, limit: int, tried: Candidate, scope: Mapping[str, str], *, free: bool) -> Reason:
@@ -129,12 +116,41 @@ def _unchecked(rule: Rule, limit: int, tried: Candidate, scope: Mapping[str, str
     return Reason(rule.id, Effect.ALLOW, rule.mode, tried.model, rule.source, scope=scope, detail=detail)
 
 
+@dataclass(slots=True)
+class _Said:
+    """What the shares of a limit say of one total."""
+
+    effect: Effect = Effect.ALLOW
+    share: Fraction | None = None
+    target: str | None = None
+    offers: list[str] = field(default_factory=list)
+
+    def add(self, threshold: Threshold, effect: Effect, target: str | None) -> None:
+        """Take in a share that applies: deny over downgrade over warn, of equals the higher share."""
+        if _STRENGTH[effect] >= _STRENGTH[self.effect]:
+            self.effect, self.share, self.target = effect, threshold.share, target
+
+
+def _applying(ruleset: Ruleset, rule: Rule, limit: int, total: int, tried: Candidate) -> _Said:
+    """The strongest action whose share the total is above, and the targets of all of them."""
+    said = _Said()
+    if not limit:
+        said.add(_WHOLE, Effect.DENY, None)  # nothing fits under 0, whatever `at` says of shares of it
+    for threshold in rule.thresholds:
+        if limit and total * threshold.share.denominator <= limit * threshold.share.numerator:
+            continue
+        action = threshold.action
+        target = action.target if isinstance(action, Downgrade) else None
+        if target is not None:
+            if not asks(ruleset, target, tried):
+                continue
+            said.offers.append(target)
+        said.add(threshold, _KIND_EFFECT[type(action)], target)
+    return said
+
+
+_WHOLE = Threshold(Fraction(1), Deny())
 _STRENGTH = {Effect.ALLOW: 0, Effect.WARN: 1, Effect.DOWNGRADE: 2, Effect.DENY: 3}
-
-
-def _stronger(new: Effect, old: Effect) -> bool:
-    """Deny over downgrade over warn; of equals the later one, which has the higher share."""
-    return _STRENGTH[new] >= _STRENGTH[old]
 
 
 def _restricted(ruleset: Ruleset, rule: Rule, restriction: Restriction, tried: Candidate) -> Finding:

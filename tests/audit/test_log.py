@@ -133,7 +133,7 @@ def test_a_refusal_reproduces_from_the_rows_of_the_ledger(scene: Scene) -> None:
     (reason,) = denied.reasons
     spent = sum(row["cost_nano_usd"] for row in scene.entries())
     assert spent == 3_579 * USD // 1_000
-    assert (reason.spent, reason.held, reason.limit, reason.left) == (spent, USD, 5 * USD, shown.left)
+    assert (reason.spent_units, reason.held_units, reason.limit_units, reason.left_units) == (spent, USD, 5 * USD, shown.left)
     numbers = "3.579 USD spent and 1.00 USD held of 5.00 USD by team=ads until 2026-04-01T00:00:00Z, this call needs up to 0.50 USD"
     assert denied.message == f"big denied by month: {numbers}"
     assert shown.share is not None

@@ -36,7 +36,7 @@ def test_an_expired_hold_counts_on_as_assumed_where_the_outcome_is_charged(scene
     refused = gate.reserve(call(3_000, at=later))
     assert refused.verdict is Verdict.DENY
     reason = refused.reasons[0]
-    assert (reason.spent, reason.assumed, reason.held) == (0, 3 * USD, 0)
+    assert (reason.spent_units, reason.assumed_units, reason.held_units) == (0, 3 * USD, 0)
     assert amounts(gate, at=later) == (0, 3 * USD, 0)
 
 

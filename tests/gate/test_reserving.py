@@ -24,8 +24,8 @@ def test_a_refusal_is_a_decision_with_its_rule_numbers_and_place(scene: Scene) -
     assert (decision.verdict, decision.model, decision.rules) == (Verdict.DENY, None, ("month",))
     reason = decision.reasons[0]
     # limit 5, spent 3, held 1, asked for 1.001: one tenth of a cent too much
-    assert (reason.limit, reason.spent, reason.held, reason.requested) == (5 * USD, 3 * USD, USD, 1_001 * USD // 1_000)
-    assert reason.left == USD
+    assert (reason.limit_units, reason.spent_units, reason.held_units, reason.requested_units) == (5 * USD, 3 * USD, USD, 1_001 * USD // 1_000)
+    assert reason.left_units == USD
     assert str(reason.source).endswith("policy.yaml:5")
     assert gate.reserve(call(1_000)).verdict is Verdict.ALLOW
 

@@ -116,7 +116,7 @@ def test_a_call_runs_unchecked_and_is_booked_when_the_ledger_is_back(away: Away)
     # 3 spent of 5 USD: with its balance at hand the rule would have refused 4 more
     assert (decision.verdict, decision.model, decision.unchecked) == (Verdict.ALLOW, "big", True)
     assert decision.as_json()["unchecked"] is True
-    assert [(reason.rule, reason.effect, reason.limit) for reason in decision.reasons] == [
+    assert [(reason.rule, reason.effect, reason.limit_units) for reason in decision.reasons] == [
         ("defaults.unavailable", "allow", None),
         ("month", "allow", None),
     ]

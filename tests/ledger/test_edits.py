@@ -204,12 +204,12 @@ def test_the_numbers_of_a_decision_are_those_of_the_report_and_of_the_rows(scene
     live = [gate.reserve(call(tokens, subject=ads)) for tokens in (800, 700)]
     shown = budget(gate, "month", team="ads")
     reason = gate.reserve(call(4_000, subject=ads)).reasons[0]
-    assert (reason.spent, reason.assumed, reason.held) == (shown.spent, shown.assumed, shown.held)
-    assert (reason.limit, reason.left, reason.window) == (shown.limit, shown.left, shown.window)
+    assert (reason.spent_units, reason.assumed_units, reason.held_units) == (shown.spent, shown.assumed, shown.held)
+    assert (reason.limit_units, reason.left_units, reason.window) == (shown.limit, shown.left, shown.window)
     entries = scene.entries()
-    assert reason.spent == sum(row["cost_nano_usd"] or 0 for row in entries) == 1_100 * USD // 1_000
-    assert reason.assumed == sum(row["assumed_nano_usd"] for row in entries) == 300 * USD // 1_000
-    assert reason.held == sum(decision.holds.nano_usd for decision in live) == 1_500 * USD // 1_000
+    assert reason.spent_units == sum(row["cost_nano_usd"] or 0 for row in entries) == 1_100 * USD // 1_000
+    assert reason.assumed_units == sum(row["assumed_nano_usd"] for row in entries) == 300 * USD // 1_000
+    assert reason.held_units == sum(decision.holds.nano_usd for decision in live) == 1_500 * USD // 1_000
 
 
 def test_each_decision_has_a_record_with_everything_that_made_it(scene: Scene) -> None:

@@ -6,7 +6,6 @@ import typing
 from guardrails.core.call import Call
 from guardrails.core.errors import (
     AlreadyResolved,
-    Denied,
     FileUnreadable,
     GateClosed,
     GuardrailsError,
@@ -23,6 +22,7 @@ from guardrails.core.errors import (
 )
 from guardrails.core.usage import Usage
 from guardrails.engine.decision import Decision, Effect, Reason, Verdict
+from guardrails.engine.denied import Denied
 from guardrails.wire import read_usage
 
 if typing.TYPE_CHECKING:

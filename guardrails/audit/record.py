@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from guardrails.core.balance import Amounts
 from guardrails.core.call import Call
+from guardrails.core.frozen import Frozen
 from guardrails.core.hashing import hashed
 from guardrails.core.instant import from_us, to_us
 from guardrails.core.quantity import Measure
@@ -202,7 +203,7 @@ def _read(written: Mapping[str, Any]) -> Reason:
         assumed_units=written.get("assumed", 0),
         held_units=written.get("held", 0),
         requested_units=written.get("requested", 0),
-        scope=written.get("scope", {}),
+        scope=Frozen(written.get("scope", {})),
         window=None if window is None else Period(_instant(window[0]), _instant(window[1])),
         target=written.get("target"),
         unpriced=written.get("unpriced", False),

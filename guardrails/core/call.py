@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from types import MappingProxyType
 
 from guardrails.core.errors import InvalidCall
+from guardrails.core.frozen import Frozen
 from guardrails.core.subject import checked_subject
 
 MAX_TOKENS = 10**12
@@ -16,7 +16,7 @@ MAX_UNITS = Decimal(10) ** 12
 _MAX_TEXT = 512
 _MAX_DECIMALS = 9
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
-_EMPTY: Mapping[str, Decimal] = MappingProxyType({})
+_EMPTY: Mapping[str, Decimal] = Frozen()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Call:
     operation: str = "chat"
     units: Mapping[str, Decimal | int] = field(default_factory=dict)
     service_tier: str | None = None
-    providers: tuple[str, ...] | None = None
+    providers: Collection[str] | None = None
     request_id: str | None = None
     hold_ttl_s: float | None = None
     at: datetime | None = None
@@ -69,7 +69,7 @@ class Call:
         if self.at is not None:
             check_instant("at", self.at, problems)
         _set = object.__setattr__
-        _set(self, "subject", MappingProxyType(checked_subject(self.subject, problems)))
+        _set(self, "subject", Frozen(checked_subject(self.subject, problems)))
         _set(self, "units", checked_units(self.units, problems))
         if self.providers is not None:
             _set(self, "providers", _checked_providers(self.providers, problems))
@@ -129,7 +129,7 @@ def checked_units(units: object, problems: list[str]) -> Mapping[str, Decimal]:
             problems.append(f"units.{name} has more than nine decimals ({count})")
         else:
             checked[str(name)] = Decimal(count)
-    return MappingProxyType(checked)
+    return Frozen(checked)
 
 
 def check_ttl(name: str, value: object, problems: list[str]) -> None:

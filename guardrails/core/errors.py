@@ -1,7 +1,7 @@
 """Everything that guardrails raises, on one page.
 
     GuardrailsError                     retry helps?
-    ├── Denied                          no    the policy refused the call; carries the decision
+    ├── Denied                          no    the policy refused the call; carries the decision (in engine/denied.py)
     ├── InvalidCall                     no    a Call, a Usage or a label that cannot be; carries every problem
     ├── InvalidPolicy                   no    a policy set with mistakes; carries every problem with file and line
     ├── PolicyUnreadable                no    the policy folder or file cannot be read, or holds no policy
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from typing_extensions import override
 
@@ -35,58 +35,16 @@ class Problem(Protocol):
     def __str__(self) -> str: ...
 
 
-class RefusalReason(Protocol):
-    """One reason of a refusal; the engine's `Reason` is one."""
-
-    @property
-    def rule(self) -> str:
-        """The rule that spoke."""
-
-    @property
-    def message(self) -> str:
-        """A sentence for people."""
-
-
-class Refusal(Protocol):
-    """What `Denied` says of a decision; the engine's `Decision` is one."""
-
-    @property
-    def id(self) -> str:
-        """The decision's id."""
-
-    @property
-    def requested_model(self) -> str:
-        """The model that was asked for."""
-
-    @property
-    def reasons(self) -> Sequence[RefusalReason]:
-        """Every reason, those that decided first."""
-
-    @property
-    def rules(self) -> Sequence[str]:
-        """The rules that decided."""
-
-    @property
-    def message(self) -> str:
-        """A sentence for people."""
-
-    def as_json(self) -> dict[str, object]:
-        """Stable keys for programs."""
-
-
 class GuardrailsError(Exception):
     """Base of everything that guardrails raises."""
 
     retryable: ClassVar[bool] = False
     """Whether the same request can succeed later without a change."""
 
-
-class Denied(GuardrailsError):
-    """The policy refused the call. `decision` has every reason with its numbers."""
-
-    def __init__(self, decision: Refusal) -> None:
-        self.decision = decision
-        super().__init__(decision.message)
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The message is made from other arguments than itself: another process takes it as it is, with what it carries.
+        return _sent, (type(self), self.args, self.__dict__)
 
 
 class InvalidCall(GuardrailsError, ValueError):
@@ -189,3 +147,11 @@ class GateClosed(GuardrailsError):
 
     def __init__(self) -> None:
         super().__init__("the Gate is closed")
+
+
+def _sent(kind: type[GuardrailsError], args: tuple[Any, ...], carried: dict[str, Any]) -> GuardrailsError:
+    """An exception as it was in the process that raised it."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(carried)
+    return error

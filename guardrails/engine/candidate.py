@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from guardrails.core.balance import Amounts, BalanceRef
 from guardrails.core.call import Call
+from guardrails.core.frozen import Frozen
 from guardrails.core.instant import to_us
 from guardrails.core.model_name import fold, forms_as_given, pattern
 from guardrails.core.quantity import Measure
@@ -138,7 +139,7 @@ def _ref(
     start = None if period.start is None else to_us(period.start)
     name = json.dumps([rule, fingerprint, era, list(zip(per, keys, strict=True)), start], ensure_ascii=False, separators=(",", ":"))
     key = hashlib.blake2b(name.encode(), digest_size=16).digest()
-    return BalanceRef(key, rule, fingerprint, era, measure, dict(zip(per, values, strict=True)), period)
+    return BalanceRef(key, rule, fingerprint, era, measure, Frozen(zip(per, values, strict=True)), period)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from guardrails.core.balance import Amounts, BalanceRef
 from guardrails.core.call import Call
+from guardrails.core.frozen import Frozen
 from guardrails.core.instant import rfc3339
 from guardrails.core.money import nano_to_usd, usd_text
 from guardrails.core.quantity import Measure, amount_text
@@ -66,7 +67,7 @@ class Reason:
     assumed_units: int = 0
     held_units: int = 0
     requested_units: int = 0
-    scope: Mapping[str, str] = field(default_factory=dict)
+    scope: Mapping[str, str] = field(default_factory=Frozen)
     window: Period | None = None
     target: str | None = None
     unpriced: bool = False

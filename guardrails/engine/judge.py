@@ -8,6 +8,7 @@ from datetime import datetime
 from fractions import Fraction
 
 from guardrails.core.balance import Balance, BalanceRef
+from guardrails.core.frozen import Frozen
 from guardrails.core.quantity import Measure
 from guardrails.core.subject import NONE
 from guardrails.engine.candidate import Candidate, Ruleset
@@ -74,7 +75,7 @@ def _limited(
     limit = limits.for_value(tried.labels.get(rule.per[0], NONE) if limits.by_value else None)
     if limit is None:
         return None
-    scope = {label: tried.subject.get(label, NONE) for label in rule.per} if ref is None else ref.scope
+    scope = Frozen((label, tried.subject.get(label, NONE)) for label in rule.per) if ref is None else ref.scope
     measure = limits.measure
     unpriced = measure is Measure.USD and tried.unpriced
     if unpriced and ruleset.policies.defaults.unknown_price is Answer.DENY:

@@ -7,10 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from guardrails.core.call import Call
-from guardrails.core.errors import Denied, InvalidCall
-from guardrails.core.usage import Usage
 from guardrails.engine.decision import Decision
-from guardrails.wire import usage_of
+from guardrails.engine.denied import Denied
 
 if TYPE_CHECKING:
     from guardrails.gate.gate import Gate
@@ -44,13 +42,13 @@ class Admission:
         Raises:
             InvalidCall: the object carries no usage that could be read. The hold stays, and the end of the context decides on it.
         """
-        settlement = self._gate.settle(self.decision, _read(usage, self.model), attempt=attempt, model=model)
+        settlement = self._gate.settle(self.decision, usage, attempt=attempt, model=model)
         self._ended = True
         return settlement
 
     async def asettle(self, usage: object, *, attempt: int = 1, model: str | None = None) -> Settlement:
         """`settle` for asynchronous code."""
-        settlement = await self._gate.asettle(self.decision, _read(usage, self.model), attempt=attempt, model=model)
+        settlement = await self._gate.asettle(self.decision, usage, attempt=attempt, model=model)
         self._ended = True
         return settlement
 
@@ -84,10 +82,3 @@ class Admission:
         self.decision = decision
         if not decision.allowed:
             raise Denied(decision)
-
-
-def _read(usage: object, model: str) -> Usage:
-    read = usage_of(usage, model=model)
-    if read is None:
-        raise InvalidCall([f"no usage can be read from {type(usage).__name__}; hand in a Usage with the counts"])
-    return read

@@ -178,7 +178,10 @@ def _attempt(ledger: Ledger, session: Session, operations: Sequence[Operation[An
     book = Book(session, ledger.org, ledger.known)
     hold_ids = [hold_id for operation in operations for hold_id in operation.hold_ids]
     record_ids = [record_id for operation in operations for record_id in (operation.ids if tries.count > 1 else operation.record_ids)]
-    now_us, records = book.begin(_caller_us(ledger, session, operations), hold_ids, record_ids, sweep=tries.sweep, alone=tries.alone)
+    judges = any(operation.judges for operation in operations)
+    now_us, records = book.begin(
+        _caller_us(ledger, session, operations), hold_ids, record_ids, sweep=tries.sweep, alone=tries.alone, judges=judges
+    )
     if book.generation != ledger.active.generation:
         session.rollback()
         ledger.active = ledger.reload()

@@ -79,6 +79,7 @@ class Budgets(Operation[list[Budget]]):
     """Read every balance as an admission would see it at this instant, and change nothing."""
 
     dry = True
+    judges = True
 
     def __init__(self, at: datetime | None = None) -> None:
         self.at = at

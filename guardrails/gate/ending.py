@@ -99,6 +99,8 @@ def end_unseen(context: Context, hold: Hold, mark: str, at_us: int) -> None:
     legs = legs_of(context, hold)
     book.end_hold(hold, legs)
     charged = context.active.policies.defaults.unknown_outcome is UnknownOutcome.CHARGE
-    if charged:
+    if not charged:
+        context.let_go.add(hold.id)
+    else:
         book.enter(assumed_entry(hold, mark, recorded_us=context.now_us).under(book.route_of(legs)), legs)
     book.event(hold.id, "expired" if mark == "expired" else "unseen", at_us, None, "charged" if charged else "not charged")

@@ -41,6 +41,7 @@ from guardrails.gate.spool import Spool, spool_path
 from guardrails.ledger.publications import active_publication, lock_publications, publish
 from guardrails.policy.load import load_policies
 from guardrails.policy.rules import Answer, PolicySet
+from guardrails.wire import usage_of
 
 T = TypeVar("T")
 Clock = Literal["ledger", "caller"]
@@ -148,11 +149,12 @@ class Gate:
         """The decision as it would be now, without a hold and without a record."""
         return self._submit(self._reserving([call], dry=True))[0]
 
-    def settle(self, decision: Decision | str, usage: Usage, *, attempt: int = 1, model: str | None = None) -> Settlement:
+    def settle(self, decision: Decision | str, usage: Usage | object, *, attempt: int = 1, model: str | None = None) -> Settlement:
         """Book what an attempt used. It is never refused, and the same usage again changes nothing.
 
         Args:
             decision: as `reserve` gave it, or its id.
+            usage: a `Usage`, or a provider's usage object as it is.
             attempt: the billed attempt, from 1: each settles as an entry of its own under the one hold.
             model: the model that really ran, where it is not the decision's.
 
@@ -201,7 +203,7 @@ class Gate:
             await asyncio.shield(self._give_back(operation, reserving))
             raise
 
-    async def asettle(self, decision: Decision | str, usage: Usage, *, attempt: int = 1, model: str | None = None) -> Settlement:
+    async def asettle(self, decision: Decision | str, usage: Usage | object, *, attempt: int = 1, model: str | None = None) -> Settlement:
         """`settle` for asynchronous code."""
         return await self._asubmit(_settling(decision, usage, attempt, model))
 
@@ -302,7 +304,10 @@ class Gate:
 
     def _reserving(self, calls: Iterable[Call], *, dry: bool = False) -> Reserve:
         calls = tuple(calls)
-        return Reserve(calls, [self._decision_id(call) for call in calls], dry=dry)
+        _check_calls(calls)
+        # A preview asks what would be decided now, whatever its request id was decided before.
+        ids = [f"preview-{secrets.token_hex(8)}" for _ in calls] if dry else [self._decision_id(call) for call in calls]
+        return Reserve(calls, ids, dry=dry)
 
     def _decision_id(self, call: Call) -> str:
         """Of a request id always the same, else a new one that sorts by time."""
@@ -365,19 +370,28 @@ def _from_ledger(engine: Engine, org: str) -> ActiveSet | None:
     return None if publication is None else from_publication(publication)
 
 
-def _settling(decision: Decision | str, usage: Usage, attempt: int, model: str | None) -> Settle:
+def _settling(decision: object, usage: object, attempt: int, model: str | None) -> Settle:
     problems: list[str] = []
-    _check_settling(attempt, usage, problems)
-    if problems:
+    if not isinstance(decision, (Decision, str)):
+        problems.append(f"decision must be a Decision or its id, not {type(decision).__name__}")
+    _check_attempt(attempt, problems)
+    read = usage_of(usage, model=model or (decision.model if isinstance(decision, Decision) else None))
+    if read is None:
+        problems.append(f"no usage can be read from {type(usage).__name__}; hand in a Usage with the counts")
+    if problems or read is None or not isinstance(decision, (Decision, str)):
         raise InvalidCall(problems)
-    return Settle(decision, usage, attempt, model)
+    return Settle(decision, read, attempt, model)
 
 
-def _check_settling(attempt: object, usage: object, problems: list[str]) -> None:
+def _check_attempt(attempt: object, problems: list[str]) -> None:
     if isinstance(attempt, bool) or not isinstance(attempt, int) or not 1 <= attempt <= _MAX_ATTEMPTS:
         problems.append(f"attempt must be a whole number from 1 to {_MAX_ATTEMPTS}, not {attempt!r}")
-    if not isinstance(usage, Usage):
-        problems.append(f"usage must be a Usage, not {type(usage).__name__}; admission.settle takes providers' objects")
+
+
+def _check_calls(calls: Iterable[object]) -> None:
+    problems = [f"a Call is needed, not {type(call).__name__}" for call in calls if not isinstance(call, Call)]
+    if problems:
+        raise InvalidCall(problems)
 
 
 def _checked_ttl(ttl_s: float) -> float:

@@ -42,6 +42,7 @@ class Context:
     quotes: dict[str, Quote] = field(default_factory=dict)
     decided: dict[str, Decision] = field(default_factory=dict)
     legs: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    let_go: set[str] = field(default_factory=set)
 
     @property
     def now_us(self) -> int:
@@ -71,6 +72,8 @@ class Operation(ABC, Generic[T]):
     """The provider's id of an answer that may have been imported before."""
     at: datetime | None = None
     """The caller's clock, where the Gate goes by it."""
+    judges: bool = False
+    """It decides by the balances: holds past their time end first. What only books leaves them to the next one that looks."""
     dry: bool = False
     """Decide, then forget everything: it shares no transaction."""
 

@@ -26,11 +26,13 @@ FAR_OFF = timedelta(minutes=5)
 class Reserve(Operation[list[Decision]]):
     """Decide calls, in order, each seeing the ones before it."""
 
+    judges = True
+
     def __init__(self, calls: Iterable[Call], ids: Iterable[str], *, dry: bool = False) -> None:
         self.calls = tuple(calls)
         self.dry = dry
         self.ids = tuple(ids)
-        self.record_ids = tuple(id_ for call, id_ in zip(self.calls, self.ids, strict=True) if call.request_id is not None)
+        self.record_ids = () if dry else tuple(id_ for call, id_ in zip(self.calls, self.ids, strict=True) if call.request_id is not None)
         instants = [call.at for call in self.calls if call.at is not None]
         self.at = max(instants) if instants else None
         self.made: set[str] = set()
@@ -91,6 +93,10 @@ class Reserve(Operation[list[Decision]]):
         outcome = None if history is None else history.outcome
         if outcome in ("settled", "released"):
             raise AlreadyResolved(request_id, outcome)
+        charged = history is not None and bool(history.entries)
+        if id_ in context.let_go or (outcome == "expired" and not charged):
+            # Nothing counts for it any more: the old answer would let a call run that nothing holds for.
+            raise AlreadyResolved(request_id, "expired")
         return restored(row, context.quote(row["quote"]))
 
     def _decide(self, context: Context, call: Call, id_: str, index: int) -> Decision:

@@ -8,13 +8,13 @@ from typing import Any
 
 from typing_extensions import override
 
-from guardrails.core.balance import BalanceRef
+from guardrails.core.balance import Amounts, BalanceRef
 from guardrails.core.errors import UnknownDecision
 from guardrails.core.instant import from_us, to_us
 from guardrails.core.model_name import fold
 from guardrails.core.subject import subject_key
 from guardrails.core.usage import Usage
-from guardrails.engine.decision import Decision
+from guardrails.engine.decision import Decision, Verdict
 from guardrails.gate.active import Quotes
 from guardrails.gate.operations import Context, Operation, counted_now, keep_quote, legs_of
 from guardrails.gate.settlement import UNCHECKED, Settlement, booked, usage_entry
@@ -75,8 +75,11 @@ class Settle(Operation[Settlement]):
         """An entry for the attempt, and one for each part of it that ran on another model; none for what is booked already."""
         settled_before = any(row["attempt"] is not None for row in booked_before)
         first = sum(row["requests"] for row in booked_before) == 0
+        held = hold.verdict != Verdict.DENY
+        late = held and not settled_before and (hold.expires_us is None or hold.expires_us <= context.now_us)
         entries: list[Entry] = []
-        settlements: list[Settlement] = []
+        settled: Settlement | None = None
+        left = hold.holds
         for part, usage in enumerate((self.usage, *self.usage.parts)):
             quote = self._quote(context, hold, usage, part)
             entry, settlement = usage_entry(
@@ -87,16 +90,20 @@ class Settle(Operation[Settlement]):
                 booked(self._before(context, hold, booked_before, part)),
                 attempt=self.attempt,
                 part=part,
-                late=not settled_before and (hold.expires_us is None or hold.expires_us <= context.now_us),
+                late=late,
                 first=first and part == 0,
                 recorded_us=context.now_us,
                 route=route,
+                left=left,
             )
-            settlements.append(settlement)
+            # A part without a price is charged what the others left of the hold, tokens with the attempt itself.
+            left = Amounts(max(left.nano_usd - (settlement.cost_nano_usd or 0) - settlement.assumed_nano_usd, 0))
+            settled = settlement if settled is None else settled.with_part(settlement)
             if entry is not None:
                 keep_quote(context.book, quote)
                 entries.append(replace(entry, marks=(*entry.marks, UNCHECKED)) if self.unchecked else entry)
-        return entries, settlements[0]
+        assert settled is not None  # noqa: S101 - the loop runs for the attempt itself
+        return entries, settled
 
     def _before(self, context: Context, hold: Hold, booked_before: list[dict[str, Any]], part: int) -> list[dict[str, Any]]:
         """What stands in the ledger for this: its own entries, a hold charged in its place, an imported row of the same answer."""

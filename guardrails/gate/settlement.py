@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from guardrails.core.balance import NOTHING, Amounts
 from guardrails.core.hashing import hashed
-from guardrails.core.money import usd_to_nano_rounded
+from guardrails.core.money import nano_to_usd, usd_to_nano_rounded
 from guardrails.core.usage import PART_COUNTERS, Usage
 from guardrails.ledger.entry import GATE, Entry, Hold
 from guardrails.pricing.cost import cost
@@ -48,6 +49,28 @@ class Settlement:
     assumed_nano_usd: int
     marks: tuple[str, ...]
     booked: bool
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """The cost of the attempt in USD, exact; None where it is not known."""
+        return None if self.cost_nano_usd is None else nano_to_usd(self.cost_nano_usd)
+
+    @property
+    def assumed_usd(self) -> Decimal:
+        """What is counted in place of a cost that is not known."""
+        return nano_to_usd(self.assumed_nano_usd)
+
+    def with_part(self, part: Settlement) -> Settlement:
+        """The settlement of an attempt and of a part of it that ran on another model."""
+        known = self.cost_nano_usd is not None and part.cost_nano_usd is not None
+        return Settlement(
+            self.decision,
+            self.attempt,
+            (self.cost_nano_usd or 0) + (part.cost_nano_usd or 0) if known else None,
+            self.assumed_nano_usd + part.assumed_nano_usd,
+            tuple(dict.fromkeys((*self.marks, *part.marks))),
+            self.booked or part.booked,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +156,7 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
     first: bool,
     recorded_us: int,
     route: bytes | None,
+    left: Amounts,
 ) -> tuple[Entry | None, Settlement]:
     """The entry that brings what is booked for an attempt to what it used; None where it is booked already.
 
@@ -141,13 +165,14 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
         part: 0 for the attempt itself, 1… for parts that ran on other models.
         late: the hold had ended before.
         first: no usage of this hold was booked before: the request is counted with it.
+        left: what stands in for what the usage does not say: the hold, or what other parts of the answer left of it.
     """
     priced = cost(usage, quote.price)
     stated = None if usage.cost_usd is None else usd_to_nano_rounded(usage.cost_usd)
     total = stated if stated is not None else priced
     if total is None and before.entries and not before.unpriced:
         total = before.cost_nano_usd  # that a later message lacks the cost does not make it unknown
-    assumed = _assumed(hold, usage, total, before) if part == 0 else NOTHING
+    assumed = _assumed(left, usage, total, before)
     rest = _Rest(before)
     cost_rest = None if total is None else rest.of(total, before.cost_nano_usd)
     input_rest = None if usage.input_tokens is None else rest.of(usage.input_tokens, before.input_tokens)
@@ -159,7 +184,7 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
         assumed.input_tokens - before.assumed_input_tokens,
         assumed.output_tokens - before.assumed_output_tokens,
     )
-    marks = _marks(hold, usage, before, total, late=late, lower=rest.lower)
+    marks = _marks(hold, usage, before, total, assumed, late=late, lower=rest.lower)
     booked_total = before.cost_nano_usd if rest.lower and total is not None else total
     settlement = Settlement(hold.id, attempt, booked_total, assumed.nano_usd, marks, booked=True)
     if before.own:
@@ -205,20 +230,22 @@ def usage_entry(  # noqa: PLR0913 - an entry is these facts
     return entry, settlement
 
 
-def _assumed(hold: Hold, usage: Usage, total_nano_usd: int | None, before: Booked) -> Amounts:
-    """What of the hold stands in for what neither this usage nor usage booked before says."""
+def _assumed(left: Amounts, usage: Usage, total_nano_usd: int | None, before: Booked) -> Amounts:
+    """What is left of the hold, for what neither this usage nor usage booked before says."""
     if total_nano_usd is not None and usage.input_tokens is not None and usage.output_tokens is not None:
         return NOTHING
     has_input = usage.input_tokens is not None or (before.entries and not before.assumed_input_tokens)
     has_output = usage.output_tokens is not None or (before.entries and not before.assumed_output_tokens)
     return Amounts(
-        0 if total_nano_usd is not None else hold.holds.nano_usd,
-        0 if has_input else hold.holds.input_tokens,
-        0 if has_output else hold.holds.output_tokens,
+        0 if total_nano_usd is not None else left.nano_usd,
+        0 if has_input else left.input_tokens,
+        0 if has_output else left.output_tokens,
     )
 
 
-def _marks(hold: Hold, usage: Usage, before: Booked, total_nano_usd: int | None, *, late: bool, lower: bool) -> tuple[str, ...]:
+def _marks(
+    hold: Hold, usage: Usage, before: Booked, total_nano_usd: int | None, assumed: Amounts, *, late: bool, lower: bool
+) -> tuple[str, ...]:
     """What is out of the ordinary; mostly nothing."""
     holds = hold.holds
     over = (
@@ -226,7 +253,7 @@ def _marks(hold: Hold, usage: Usage, before: Booked, total_nano_usd: int | None,
         or (usage.all_input_tokens or 0) > holds.input_tokens
         or (usage.output_tokens or 0) > holds.output_tokens
     )
-    unknown = total_nano_usd is None or usage.input_tokens is None or usage.output_tokens is None
+    unknown = total_nano_usd is None or assumed != NOTHING
     named = (
         ("partial", usage.partial),
         ("assumed", unknown),

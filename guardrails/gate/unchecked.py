@@ -146,6 +146,7 @@ class Unchecked:
             first=True,
             recorded_us=to_us(self._now),
             route=None,
+            left=hold.holds,
         )
         return replace(settlement, marks=(*settlement.marks, SPOOLED))
 

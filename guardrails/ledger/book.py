@@ -94,13 +94,21 @@ class Book(Lookup):
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def begin(
-        self, at_us: int | None, hold_ids: Sequence[str], record_ids: Sequence[str], *, sweep: bool, alone: bool = False
+        self,
+        at_us: int | None,
+        hold_ids: Sequence[str],
+        record_ids: Sequence[str],
+        *,
+        sweep: bool,
+        alone: bool = False,
+        judges: bool = True,
     ) -> tuple[int, dict[str, dict[str, Any]]]:
         """Start the transaction and lock holds: those asked for and those past their time.
 
         Args:
             at_us: the caller's or the host's clock; None asks the server for its own.
             record_ids: decisions that may be there already, by id.
+            judges: the transaction decides by the balances, so that holds past their time must end first.
             sweep: lock the holds past their time too; without it, meeting one starts the transaction again, since
                 all holds must be locked in one order.
             alone: wait until no other booking is under way, and keep others waiting: for reading all facts of a window.
@@ -127,7 +135,7 @@ class Book(Lookup):
             queries.append((_RECORDS, (org, list(record_ids))))
         results = session.read(*queries)
         self.generation, server_us, some_expired = results.pop(0)[0]
-        if some_expired and not sweep:
+        if some_expired and judges and not sweep:
             raise Restart(sweep=True)
         expires: dict[str, int] = dict(results.pop(0)) if sweep or named else {}
         rows = results.pop(0) if named else []

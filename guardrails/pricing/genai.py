@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
-from types import MappingProxyType
 
 from genai_prices import __version__
 from genai_prices.data import providers
@@ -28,6 +27,7 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
+from guardrails.core.frozen import Frozen
 from guardrails.core.model_name import forms_as_given
 from guardrails.core.money import PICO_PER_USD
 from guardrails.pricing.price import Price
@@ -127,7 +127,7 @@ def dated_price(found: Listing, at: datetime, context: dict[str, str]) -> Dated:
     if not rates and model.id.endswith(":free"):
         # What `:free` means where it is part of the name; zeros are left out of the data.
         rates = {meter: Rate(0) for meter in ("input_tokens", "output_tokens")}
-    price = Price(_name(found, at, {} if found.resold else context), MappingProxyType(rates)) if rates else None
+    price = Price(_name(found, at, {} if found.resold else context), Frozen(rates)) if rates else None
     return Dated(price, start, end)
 
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 
+from guardrails.core.frozen import Frozen
 from guardrails.pricing.tariff import Rate, Tariff, tariff_of
 
 __all__ = ["Price", "Quote", "Rate", "quote_from_text", "quote_id", "quote_to_text"]
@@ -24,7 +24,7 @@ class Price:
     """
 
     name: str
-    rates: Mapping[str, Rate] = field(default_factory=lambda: MappingProxyType({}))
+    rates: Mapping[str, Rate] = field(default_factory=Frozen)
 
     @cached_property
     def is_free(self) -> bool:
@@ -111,7 +111,7 @@ def _rates_to_json(rates: Mapping[str, Rate]) -> dict[str, object]:
 
 
 def _rates_from_json(rates: Mapping[str, Mapping[str, object]]) -> Mapping[str, Rate]:
-    return MappingProxyType(
+    return Frozen(
         {
             meter: Rate(
                 price_pico_usd=_whole(rate["price_pico_usd"]),

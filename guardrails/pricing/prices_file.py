@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from pydantic_core import PydanticKnownError
 
 from guardrails.core.call import check_text
+from guardrails.core.frozen import Frozen
 from guardrails.core.instant import rfc3339
 from guardrails.core.model_name import fold, is_pattern
 from guardrails.core.money import usd_to_pico
@@ -203,7 +204,7 @@ def _own_price(written: WrittenPrice) -> OwnPrice:
         model=model,
         provider=provider,
         starts=starts,
-        price=Price(f"prices.yaml {name} {_day(written)}", MappingProxyType(rates)),
+        price=Price(f"prices.yaml {name} {_day(written)}", Frozen(rates)),
         context_window=written.context_window,
         max_output_tokens=written.max_output_tokens,
     )

@@ -46,7 +46,7 @@ def test_what_is_read_has_expired_holds_where_the_next_admission_will_have_them(
     gate.reserve(call(3_000))
     later = after(minutes=30)
     before = amounts(gate, at=later)
-    assert gate.preview(call(1, at=later)).reasons[0].assumed == 3 * USD
+    assert gate.preview(call(1, at=later)).reasons[0].assumed_units == 3 * USD
     pass_time(gate, later)
     assert amounts(gate, at=later) == before == (0, 3 * USD, 0)
 

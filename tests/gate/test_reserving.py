@@ -24,7 +24,12 @@ def test_a_refusal_is_a_decision_with_its_rule_numbers_and_place(scene: Scene) -
     assert (decision.verdict, decision.model, decision.rules) == (Verdict.DENY, None, ("month",))
     reason = decision.reasons[0]
     # limit 5, spent 3, held 1, asked for 1.001: one tenth of a cent too much
-    assert (reason.limit_units, reason.spent_units, reason.held_units, reason.requested_units) == (5 * USD, 3 * USD, USD, 1_001 * USD // 1_000)
+    assert (reason.limit_units, reason.spent_units, reason.held_units, reason.requested_units) == (
+        5 * USD,
+        3 * USD,
+        USD,
+        1_001 * USD // 1_000,
+    )
     assert reason.left_units == USD
     assert str(reason.source).endswith("policy.yaml:5")
     assert gate.reserve(call(1_000)).verdict is Verdict.ALLOW
@@ -56,7 +61,7 @@ def test_many_calls_are_decided_in_order_each_seeing_the_ones_before_it(scene: S
     decisions = gate.reserve_many([call(2_000), call(2_000), call(2_000), call(1_000), call(1)])
     # 2 + 2 = 4, the third does not fit into 5, the fourth does, then nothing is left
     assert [decision.allowed for decision in decisions] == [True, True, False, True, False]
-    assert decisions[2].reasons[0].held == 4 * USD
+    assert decisions[2].reasons[0].held_units == 4 * USD
     assert amounts(gate) == (0, 0, 5 * USD)
     assert gate.reserve_many([]) == []
 

@@ -138,7 +138,7 @@ def test_a_decision_and_its_record_name_one_set(scene: Scene) -> None:
         id=decision.id,
     )
     assert json.loads(row["body"])["policy"] == row["policy"] == decision.policy
-    assert decision.reasons[0].limit == USD
+    assert decision.reasons[0].limit_units == USD
 
 
 def test_a_ledger_without_a_set_says_so(scene: Scene) -> None:

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from guardrails.core.provider_name import BEFORE_COLON, split_prefix
+
 _WILDCARDS = re.compile(r"([*?])")
 
 
@@ -14,10 +16,18 @@ def fold(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip().casefold()
 
 
-def forms_as_given(name: str) -> tuple[str, ...]:
-    """The folded name and what is left of it after each provider prefix: `openrouter/openai/gpt-5.2`, `openai/gpt-5.2`, `gpt-5.2`."""
-    parts = fold(name).split("/")
-    return tuple("/".join(parts[start:]) for start in range(len(parts)) if parts[start:] != [""])
+def forms_as_given(name: str, providers: frozenset[str] = BEFORE_COLON) -> tuple[str, ...]:
+    """The folded name and what is left of it after each provider prefix: `openrouter/openai/gpt-5.2`, `openai/gpt-5.2`, `gpt-5.2`.
+
+    Args:
+        providers: the names that are prefixes before a colon too (`openai:gpt-5.2`).
+    """
+    forms = []
+    rest = fold(name)
+    while rest:
+        forms.append(rest)
+        _, rest = split_prefix(rest, providers)
+    return tuple(forms)
 
 
 def is_pattern(name: str) -> bool:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from guardrails.core.balance import NOTHING, Balance, BalanceRef
 from guardrails.core.call import Call
 from guardrails.core.model_name import fold
+from guardrails.core.provider_name import provider_id
 from guardrails.core.subject import label_key
 from guardrails.engine.candidate import Candidate, Quotes, Ruleset, candidate
 from guardrails.engine.decision import Decision, Effect, Reason, Verdict, decides
@@ -187,8 +188,10 @@ class _Offers:
 
     def _fits(self, offered: Candidate) -> bool:
         """Whether the caller can reach it, its context holds the call, and its estimate is cheaper."""
-        providers = self._call.providers
-        if providers is not None and offered.quote.provider not in {fold(provider) for provider in providers}:
+        providers, runs_at = self._call.providers, offered.quote.provider
+        if providers is not None and (
+            runs_at is None or provider_id(runs_at) not in {provider_id(fold(provider)) for provider in providers}
+        ):
             return False
         window = offered.quote.context_window
         bound = offered.estimate

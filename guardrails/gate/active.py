@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from guardrails.core.call import Call
+from guardrails.core.model_name import fold
+from guardrails.core.provider_name import provider_id
 from guardrails.engine.candidate import Ruleset
 from guardrails.ledger.publications import Publication
 from guardrails.policy.load import load_files
@@ -43,12 +45,31 @@ class Quotes:
     at: datetime
 
     def __call__(self, call: Call, model: str) -> Quote:
-        """A quote for `model` in the place of the call's own."""
-        quote = self.prices.quote(model, provider=call.provider, service_tier=call.service_tier, operation=call.operation, at=self.at)
-        if quote.price is None and call.provider is not None and model != call.model:
-            # The target of a downgrade need not run where the requested model would have run.
-            return self.prices.quote(model, service_tier=call.service_tier, operation=call.operation, at=self.at)
-        return quote
+        """A quote for `model` in the place of the call's own, where it would run.
+
+        That is the call's own provider, else the one that the model's name means, as far as the caller can reach them; else
+        the first of those that the caller can reach which has the model. What runs at none of them is quoted as its name means.
+        """
+        if model == call.model and (call.provider is not None or call.providers is None):
+            return self._quote(call, model, call.provider)
+        reachable = None if call.providers is None else {provider_id(fold(provider)): provider for provider in call.providers}
+        own = call.provider if call.provider is not None else self.prices.provider_named(call.model)
+        # The target of a downgrade need not run where the requested model would have run.
+        if own is not None and model != call.model and (reachable is None or provider_id(fold(own)) in reachable):
+            quote = self._quote(call, model, own)
+            if quote.price is not None and self.prices.runs_at(model, own) is not False:
+                return quote
+        by_name = self._quote(call, model, None)
+        if reachable is None or (by_name.provider in reachable and by_name.price is not None):
+            return by_name
+        for provider in reachable.values():
+            quote = self._quote(call, model, provider)
+            if quote.price is not None and self.prices.runs_at(model, provider):
+                return quote
+        return by_name
+
+    def _quote(self, call: Call, model: str, provider: str | None) -> Quote:
+        return self.prices.quote(model, provider=provider, service_tier=call.service_tier, operation=call.operation, at=self.at)
 
     def of(self, model: str, provider: str | None, operation: str, service_tier: str | None = None) -> Quote:
         """A quote for usage that ran."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import secrets
 import threading
@@ -12,41 +11,38 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from sqlalchemy import Engine
 
 from guardrails.core import clock
-from guardrails.core.call import Call, check_ttl
-from guardrails.core.errors import GateClosed, GuardrailsError, InvalidCall, LedgerBusy, LedgerError, LedgerUnavailable, PolicyUnreadable
+from guardrails.core.call import Call
+from guardrails.core.errors import GateClosed, GuardrailsError, LedgerBusy, LedgerError, LedgerUnavailable
 from guardrails.core.hashing import hashed
 from guardrails.core.instant import to_us
 from guardrails.core.usage import Usage
-from guardrails.db import migrate
-from guardrails.db.connect import DEFAULT_URL, connect, hurry, is_sqlite, reading, shown_url, translated
+from guardrails.db.connect import DEFAULT_URL, connect, hurry
 from guardrails.engine.decision import Decision
-from guardrails.gate.active import ActiveSet, active_set, fingerprints, from_publication, open_prices
+from guardrails.gate.active import ActiveSet, active_set, open_prices
 from guardrails.gate.admission import Admission
+from guardrails.gate.asked import check_calls, checked_ttl, settling
 from guardrails.gate.booking import Ledger
 from guardrails.gate.budgets import Budget, Budgets
 from guardrails.gate.combine import Combiner
 from guardrails.gate.drain import Drained
 from guardrails.gate.ending import Abandon, Extend, Release
 from guardrails.gate.fallback import Drain, Fallback
+from guardrails.gate.in_force import from_ledger, opened
 from guardrails.gate.operations import Operation
 from guardrails.gate.reserve import Reserve
-from guardrails.gate.settle import Settle
 from guardrails.gate.settlement import Settlement
 from guardrails.gate.spool import Spool, spool_path
-from guardrails.ledger.publications import active_publication, lock_publications, publish
 from guardrails.policy.load import load_policies
 from guardrails.policy.rules import Answer, PolicySet
-from guardrails.wire import usage_of
 
 T = TypeVar("T")
 Clock = Literal["ledger", "caller"]
 ORG = "default"
-_MAX_ATTEMPTS = 1_000
 
 
 class Gate:
@@ -115,7 +111,7 @@ class Gate:
         hurry(engine, lambda: allowed)
         try:
             try:
-                active = _opened(engine, database, org, loaded)
+                active = opened(engine, database, org, loaded)
             except LedgerError as error:
                 if loaded is None or not allowed or not error.retryable:
                     raise
@@ -161,7 +157,7 @@ class Gate:
         Raises:
             UnknownDecision: the ledger has no decision of that id.
         """
-        return self._submit(_settling(decision, usage, attempt, model))
+        return self._submit(settling(decision, usage, attempt, model))
 
     def release(self, decision: Decision | str, reason: str) -> None:
         """End a hold that surely cost nothing.
@@ -179,7 +175,7 @@ class Gate:
             AlreadyResolved: it has ended.
             UnknownDecision: the ledger has no decision of that id.
         """
-        return self._submit(Extend(decision, _checked_ttl(ttl_s)))
+        return self._submit(Extend(decision, checked_ttl(ttl_s)))
 
     def admit(self, call: Call) -> Admission:
         """A context in which the call may run: `with` or `async with`.
@@ -205,7 +201,7 @@ class Gate:
 
     async def asettle(self, decision: Decision | str, usage: Usage | object, *, attempt: int = 1, model: str | None = None) -> Settlement:
         """`settle` for asynchronous code."""
-        return await self._asubmit(_settling(decision, usage, attempt, model))
+        return await self._asubmit(settling(decision, usage, attempt, model))
 
     async def arelease(self, decision: Decision | str, reason: str) -> None:
         """`release` for asynchronous code."""
@@ -213,7 +209,7 @@ class Gate:
 
     async def aextend(self, decision: Decision | str, ttl_s: float) -> datetime:
         """`extend` for asynchronous code."""
-        return await self._asubmit(Extend(decision, _checked_ttl(ttl_s)))
+        return await self._asubmit(Extend(decision, checked_ttl(ttl_s)))
 
     def budgets(self, at: datetime | None = None) -> list[Budget]:
         """Every balance of the windows that run now, as an admission would see it.
@@ -304,7 +300,7 @@ class Gate:
 
     def _reserving(self, calls: Iterable[Call], *, dry: bool = False) -> Reserve:
         calls = tuple(calls)
-        _check_calls(calls)
+        check_calls(calls)
         # A preview asks what would be decided now, whatever its request id was decided before.
         ids = [f"preview-{secrets.token_hex(8)}" for _ in calls] if dry else [self._decision_id(call) for call in calls]
         return Reserve(calls, ids, dry=dry)
@@ -317,97 +313,11 @@ class Gate:
 
     def _reload(self) -> ActiveSet:
         if self._unpublished is not None:
-            active: ActiveSet | None = _opened(self._engine, self._database, self._ledger.org, self._unpublished)
+            active: ActiveSet | None = opened(self._engine, self._database, self._ledger.org, self._unpublished)
             self._unpublished = None
         else:
-            active = _from_ledger(self._engine, self._ledger.org)
+            active = from_ledger(self._engine, self._ledger.org)
         if active is None:
             msg = "the ledger has no active policy set any more"
             raise LedgerError(msg)
         return active
-
-
-def _opened(engine: Engine, database: str, org: str, policies: PolicySet | None) -> ActiveSet:
-    """The set in force of a ledger at head, published where it is another."""
-    if is_sqlite(database):
-        migrate.upgrade_if_behind(database)
-    with translated(database):
-        migrate.check(engine, database)
-        active = _from_ledger(engine, org) if policies is None else _published(engine, org, policies)
-    if active is None:
-        _refuse_without_policies(database)
-    return active
-
-
-def _published(engine: Engine, org: str, policies: PolicySet) -> ActiveSet:
-    """A set as the active one of the ledger, published where it is another."""
-    prices = open_prices(policies)
-    with engine.connect() as connection, connection.begin():
-        lock_publications(connection, org)
-        generation = publish(
-            connection,
-            org,
-            policy=policies.hash,
-            files=policies.files,
-            fingerprints=fingerprints(policies),
-            prices=prices.version,
-            by=_whoami(),
-            reason="opened by a Gate",
-            at_us=to_us(_clock_now()),
-        )
-        publication = active_publication(connection, org)
-    return active_set(policies, prices, generation, {} if publication is None else publication.eras)
-
-
-def _refuse_without_policies(database: str) -> NoReturn:
-    msg = f"no policies were given, and the ledger {shown_url(database)} has none; publish some with `guardrails policy publish`"
-    raise PolicyUnreadable(msg)
-
-
-def _from_ledger(engine: Engine, org: str) -> ActiveSet | None:
-    with reading(engine) as connection:
-        publication = active_publication(connection, org)
-    return None if publication is None else from_publication(publication)
-
-
-def _settling(decision: object, usage: object, attempt: int, model: str | None) -> Settle:
-    problems: list[str] = []
-    if not isinstance(decision, (Decision, str)):
-        problems.append(f"decision must be a Decision or its id, not {type(decision).__name__}")
-    _check_attempt(attempt, problems)
-    read = usage_of(usage, model=model or (decision.model if isinstance(decision, Decision) else None))
-    if read is None:
-        problems.append(f"no usage can be read from {type(usage).__name__}; hand in a Usage with the counts")
-    if problems or read is None or not isinstance(decision, (Decision, str)):
-        raise InvalidCall(problems)
-    return Settle(decision, read, attempt, model)
-
-
-def _check_attempt(attempt: object, problems: list[str]) -> None:
-    if isinstance(attempt, bool) or not isinstance(attempt, int) or not 1 <= attempt <= _MAX_ATTEMPTS:
-        problems.append(f"attempt must be a whole number from 1 to {_MAX_ATTEMPTS}, not {attempt!r}")
-
-
-def _check_calls(calls: Iterable[object]) -> None:
-    problems = [f"a Call is needed, not {type(call).__name__}" for call in calls if not isinstance(call, Call)]
-    if problems:
-        raise InvalidCall(problems)
-
-
-def _checked_ttl(ttl_s: float) -> float:
-    problems: list[str] = []
-    check_ttl("ttl_s", ttl_s, problems)
-    if problems:
-        raise InvalidCall(problems)
-    return ttl_s
-
-
-def _clock_now() -> datetime:
-    return clock.now()
-
-
-def _whoami() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

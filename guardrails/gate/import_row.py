@@ -9,6 +9,7 @@ from decimal import Decimal
 from guardrails.core.balance import Amounts
 from guardrails.core.instant import to_us
 from guardrails.core.model_name import fold
+from guardrails.core.provider_name import provider_id
 from guardrails.core.usage import Usage
 from guardrails.gate.active import ActiveSet
 from guardrails.gate.counting import NOWHERE, Counting, Payer, Route
@@ -18,7 +19,6 @@ from guardrails.ledger.imported import ImportedRow, Rejected, row_content, row_k
 from guardrails.ledger.imports import Corrected
 from guardrails.pricing.cost import cost
 from guardrails.pricing.price import Price, Quote
-from guardrails.pricing.provider_names import provider_id
 
 
 @dataclass(frozen=True, slots=True, eq=False)

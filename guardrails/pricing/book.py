@@ -76,15 +76,31 @@ class PriceBook:
             self._quotes[key] = remembered
         return remembered.quote
 
-    def _looked_up(self, model: str, provider: str | None, context: dict[str, str], at: datetime) -> _Remembered:
-        from guardrails.pricing.lookup import found, quoted  # noqa: PLC0415 - loads all of genai-prices, a third of a second
+    def provider_named(self, model: str) -> str | None:
+        """The id of the provider that a name's prefix names (`azure/gpt-5.2`), or that of what it is an alias of; None where none does."""
+        return self._meaning(model, None).named
 
+    def runs_at(self, model: str, provider: str) -> bool | None:
+        """Whether a provider takes a model under this name, as the prices have it.
+
+        None where neither they nor the name say it: a price that is bound to no provider is for all that have the model.
+        """
+        return self._meaning(model, provider).runs_there
+
+    def _looked_up(self, model: str, provider: str | None, context: dict[str, str], at: datetime) -> _Remembered:
+        from guardrails.pricing.lookup import quoted  # noqa: PLC0415 - loads all of genai-prices, a third of a second
+
+        return _Remembered(*quoted(self._meaning(model, provider), context, at))
+
+    def _meaning(self, model: str, provider: str | None) -> Found:
         name = self._found.get((model, provider))
         if name is None:
+            from guardrails.pricing.lookup import found  # noqa: PLC0415 - as above
+
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
             name = self._found[model, provider] = found(self._own, model, provider)
-        return _Remembered(*quoted(name, context, at))
+        return name
 
 
 def _context(service_tier: str | None, operation: str) -> dict[str, str]:

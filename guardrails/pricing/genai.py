@@ -30,8 +30,9 @@ from genai_prices.types import (
 from guardrails.core.frozen import Frozen
 from guardrails.core.model_name import forms_as_given
 from guardrails.core.money import PICO_PER_USD
+from guardrails.core.provider_name import provider_id, split_prefix
 from guardrails.pricing.price import Price
-from guardrails.pricing.provider_names import GATEWAYS, is_bedrock, prefix_provider, provider_id
+from guardrails.pricing.provider_names import is_bedrock, prefix_provider, without_gateways
 from guardrails.pricing.tariff import Rate
 
 _BY_ID = {provider.id: provider for provider in providers}
@@ -101,7 +102,7 @@ def listing(model: str, provider: str | None) -> Listing | None:
     attempts += [(known, form) for known, rest in _prefixed(model) for form in forms_as_given(rest)]
     if found := next((found for each, form in attempts if (found := _listed(each, form))), None):
         return found
-    return by_name(_without_gateways(model)) if not attempts else None
+    return by_name(without_gateways(model)) if not attempts else None
 
 
 def by_name(form: str) -> Listing | None:
@@ -147,18 +148,13 @@ def _provider(name: str) -> Provider | None:
 
 def _prefixed(model: str) -> Iterator[tuple[Provider, str]]:
     """The providers that the prefixes of a name name, each with the rest of the name; ends at the first prefix that names none."""
-    rest = _without_gateways(model)
-    while "/" in rest:
-        prefix, _, rest = rest.partition("/")
+    rest = without_gateways(model)
+    while rest:
+        prefix, rest = split_prefix(rest)
         known = _BY_ID.get(prefix_provider(prefix))
         if known is None:
             return
         yield known, rest
-
-
-def _without_gateways(model: str) -> str:
-    forms = forms_as_given(model)
-    return next((form for form in forms if form.partition("/")[0] not in GATEWAYS), "".join(forms[-1:]))
 
 
 def _listed(provider: Provider, form: str) -> Listing | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
 from itertools import groupby
 from types import MappingProxyType
 
@@ -34,6 +35,9 @@ class OwnPrice:
 Timeline = tuple[OwnPrice, ...]
 """The prices of one model and provider, by date."""
 
+Rank = tuple[Timeline, ...]
+"""Timelines of which none goes before another: of those in force the dearest counts."""
+
 
 @dataclass(frozen=True)
 class OwnPrices:
@@ -41,6 +45,8 @@ class OwnPrices:
 
     prices: tuple[OwnPrice, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    providers: frozenset[str] = field(init=False, repr=False, compare=False)
+    """The ids of the providers that prices are bound to."""
     _exact: Mapping[str, Sequence[Timeline]] = field(init=False, repr=False, compare=False)
     _patterns: Sequence[tuple[re.Pattern[str], Timeline]] = field(init=False, repr=False, compare=False)
 
@@ -49,6 +55,8 @@ class OwnPrices:
         timelines = [tuple(same) for _, same in groupby(by_date, key=lambda price: (price.model, price.provider))]
         # One that names its provider says more than one that does not, and so does a longer pattern.
         timelines.sort(key=lambda timeline: (timeline[0].provider is None, -len(timeline[0].model.replace("*", "")), timeline[0].model))
+        bound = frozenset(price.provider for price in self.prices if price.provider is not None)
+        object.__setattr__(self, "providers", bound)
         exact: dict[str, list[Timeline]] = {}
         for timeline in timelines:
             if not is_pattern(timeline[0].model):
@@ -61,20 +69,37 @@ class OwnPrices:
         """What a name with these forms is an alias of."""
         return next((self.aliases[form] for form in forms if form in self.aliases), None)
 
-    def timelines(self, forms: Sequence[str], providers: frozenset[str]) -> list[Timeline]:
-        """The prices that a name with these forms meets at a provider of these ids, the one that wins first.
+    def exact(self, forms: Sequence[str], providers: frozenset[str]) -> list[Rank]:
+        """The prices of these very names at a provider of these ids, the one that wins first; an earlier form before a later one."""
+        return [(timeline,) for form in forms for timeline in self._exact.get(form, ()) if _is_of(timeline, providers)]
 
-        An exact name goes before a wildcard, an earlier form before a later one.
+    def by_pattern(self, forms: Sequence[str], providers: frozenset[str]) -> list[Rank]:
+        """The prices of wildcards that these forms meet, likewise."""
+        met = [timeline for form in forms for pattern, timeline in self._patterns if pattern.fullmatch(form)]
+        return [(timeline,) for timeline in met if _is_of(timeline, providers)]
+
+    def bound(self, names: Sequence[str]) -> list[Rank]:
+        """The prices of these very names at whatever provider has one: what counts where nobody says which it is.
+
+        Of several providers the dearest counts, so that no limit is passed because a name was left out.
         """
-        exact = [timeline for form in forms for timeline in self._exact.get(form, ())]
-        by_pattern = [timeline for form in forms for pattern, timeline in self._patterns if pattern.fullmatch(form)]
-        return [timeline for timeline in (*exact, *by_pattern) if timeline[0].provider is None or timeline[0].provider in providers]
+        ranks = [tuple(timeline for timeline in self._exact.get(name, ()) if timeline[0].provider is not None) for name in names]
+        return [rank for rank in ranks if rank]
 
 
-def in_force(timelines: Sequence[Timeline], at: datetime) -> OwnPrice | None:
-    """The price of the first timeline that has begun at an instant."""
-    for timeline in timelines:
-        begun = [price for price in timeline if price.starts <= at]
-        if begun:
-            return begun[-1]
+def in_force(ranks: Sequence[Rank], at: datetime) -> OwnPrice | None:
+    """The price of the first rank in which one has begun at an instant."""
+    for rank in ranks:
+        begun = [[price for price in timeline if price.starts <= at] for timeline in rank]
+        if any(begun):
+            return max((prices[-1] for prices in begun if prices), key=_dearness)
     return None
+
+
+def _is_of(timeline: Timeline, providers: frozenset[str]) -> bool:
+    return timeline[0].provider is None or timeline[0].provider in providers
+
+
+def _dearness(own: OwnPrice) -> Fraction:
+    """What one of everything that has a price costs, in pico-dollars: the same order at every call, whatever it uses."""
+    return sum((Fraction(rate.price_pico_usd, rate.per) for rate in own.price.rates.values()), Fraction(0))

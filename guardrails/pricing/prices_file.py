@@ -17,9 +17,9 @@ from guardrails.core.frozen import Frozen
 from guardrails.core.instant import rfc3339
 from guardrails.core.model_name import fold, is_pattern
 from guardrails.core.money import usd_to_pico
+from guardrails.core.provider_name import provider_id
 from guardrails.pricing.own_prices import OwnPrice, OwnPrices
 from guardrails.pricing.price import Price
-from guardrails.pricing.provider_names import provider_id
 from guardrails.pricing.tariff import Rate
 from guardrails.source.complaint import Loc
 from guardrails.source.document import Read, read_document

@@ -3,43 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from guardrails.core.model_name import fold, forms_as_given
+from guardrails.core.provider_name import BEFORE_COLON, provider_id
 
 GATEWAYS = frozenset({"litellm", "litellm_proxy", "models", "publishers"})
 """Prefixes that say how a call travels, or nothing, but not who serves it."""
-
-PROVIDER_IDS: Mapping[str, str] = MappingProxyType(
-    {
-        "az.ai.inference": "azure",
-        "az.ai.openai": "azure",
-        "azure.ai.inference": "azure",
-        "azure.ai.openai": "azure",
-        "azure_ai": "azure",
-        "azure_openai": "azure",
-        "aws.bedrock": "aws",
-        "bedrock": "aws",
-        "bedrock_converse": "aws",
-        "cohere_chat": "cohere",
-        "codestral": "mistral",
-        "fireworks_ai": "fireworks",
-        "gemini": "google",
-        "github_copilot": "github-copilot",
-        "mistralai": "mistral",
-        "moonshot": "moonshotai",
-        "together_ai": "together",
-        "together-ai": "together",
-        "vertex_ai": "google",
-        "vertex_ai_beta": "google",
-        "voyage": "voyageai",
-        "x_ai": "x-ai",
-        "xai": "x-ai",
-        "z-ai": "zai",
-    }
-)
-"""Ids of genai-prices by the other spellings that LiteLLM, OpenRouter and OpenTelemetry use; exact, as prefixes are guessed from."""
 
 _VENDORS = (
     "ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai|qwen|stability|writer|zai"
@@ -47,11 +16,6 @@ _VENDORS = (
 _BEDROCK = re.compile(rf"(?:[a-z-]+\.)?(?P<listed>(?:{_VENDORS})\.(?P<bare>.+))")
 _BEDROCK_VERSION = re.compile(r"-(?:v\d+(?::\w+)*|\d+(?::\w+)+)$")
 _BEDROCK_ARN = re.compile(r"arn:aws[a-z-]*:bedrock:.*")
-
-
-def provider_id(provider: str) -> str:
-    """The one id of a folded provider's name that has several spellings; a name without others stays as it is."""
-    return PROVIDER_IDS.get(provider, provider)
 
 
 def prefix_provider(prefix: str) -> str:
@@ -73,10 +37,16 @@ def stripped_forms(form: str) -> tuple[str, ...]:
     return (name,) if at and name else ()
 
 
-def all_forms(*names: str) -> tuple[str, ...]:
-    """Every folded form of all names, in order and once each: as given, then stripped."""
-    as_given = [form for name in names for form in forms_as_given(name)]
+def all_forms(*names: str, providers: frozenset[str] = BEFORE_COLON) -> tuple[str, ...]:
+    """Every folded form of all names, in order and once each: as given, then stripped; `providers` as for `forms_as_given`."""
+    as_given = [form for name in names for form in forms_as_given(name, providers)]
     return tuple(dict.fromkeys([*as_given, *(stripped for form in as_given for stripped in stripped_forms(form))]))
+
+
+def without_gateways(name: str) -> str:
+    """A folded name from its first prefix on that says more than how the call travels."""
+    forms = forms_as_given(name)
+    return next((form for form in forms if form.partition("/")[0] not in GATEWAYS), "".join(forms[-1:]))
 
 
 def folded_provider(provider: str | None) -> str | None:

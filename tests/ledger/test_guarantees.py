@@ -190,6 +190,9 @@ class LosesAnswers:
     def abandon(self) -> None:
         self._session.abandon()
 
+    def cut(self) -> None:
+        self._session.cut()
+
 
 def lose_next_answer(gate: Gate) -> LosesAnswers:
     """Hand the Gate a session that loses one answer."""

@@ -12,12 +12,13 @@ CODE := $(wildcard guardrails migrations tests bench)
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 CANDIDATES = $(PYTHON) python3.14 python3.13 python3.12 python3.11
 
-.PHONY: help demo test lint types layers check format schema wheel clean
+.PHONY: help demo test bench lint types layers check format schema wheel clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo    the whole story in a fresh folder (demo/), offline: budgets, decisions, the audit report'
 	@echo 'make test    the whole suite, on SQLite and PostgreSQL'
+	@echo 'make bench   every benchmark: ratios against floors and peers, minutes'
 	@echo 'make check   lint, types and layers'
 	@echo 'make format  what lint can mend by itself'
 	@echo 'make schema  policies/schema.json, generated from the code'
@@ -30,6 +31,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.installed-dev
+	@for name in pure load_rules single durable import_rows replay; do $(BIN)/python -m bench.$$name || exit 1; done
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
